@@ -1,0 +1,164 @@
+//! One attempt as it goes over the wire: what is needed to launch it, and what became of it.
+//! It must never refer to the plan: a launch is self-contained.
+
+use crate::artifact::{ArtifactRef, Digest};
+use crate::ids::AttemptKey;
+use crate::node::{NamedArtifact, Parameter};
+use crate::time::Time;
+use alloc::string::String;
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+
+/// All that an executor needs to run one attempt. Texts are resolved; values are data.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Launch {
+    pub key: AttemptKey,
+    /// The run's name, for people and for `TOWPATH_RUN`.
+    pub run_name: String,
+    /// Argo's node name, for people and for `TOWPATH_NODE`.
+    pub node_name: String,
+    pub template: String,
+    pub image: String,
+    /// Empty: the image's entrypoint.
+    pub command: Vec<String>,
+    pub args: Vec<String>,
+    /// Written to a file whose path is appended to the arguments.
+    pub script: Option<String>,
+    /// `None`: the source snapshot under `standard`, the user's own directory under `trusted`.
+    pub working_dir: Option<String>,
+    pub env: Vec<(String, String)>,
+    pub mounts: Vec<Mount>,
+    pub inputs: Vec<InputFile>,
+    pub outputs: Wanted,
+    pub requests: Amounts,
+    pub limits: Amounts,
+    /// Wall-clock seconds that the process may run (`activeDeadlineSeconds`); less than the node's age where `timeout` counts.
+    pub deadline_s: Option<i64>,
+    pub grace_s: u32,
+    pub python_requirements: Vec<String>,
+    pub profile: Profile,
+    /// The source snapshot of the run.
+    pub source: Option<Digest>,
+    /// The user's directory, for `trusted`.
+    pub directory: Option<String>,
+}
+
+/// How much the attempt is kept apart from the machine (DESIGN §5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Profile {
+    Trusted,
+    #[default]
+    Standard,
+    Strict,
+}
+
+/// An empty directory of this attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mount {
+    pub volume: String,
+    pub path: String,
+    pub sub_path: String,
+    pub read_only: bool,
+}
+
+/// An input artifact to lay at `path` before the start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputFile {
+    pub name: String,
+    pub path: String,
+    pub artifact: ArtifactRef,
+    /// A path below the artifact that is meant; "" for all of it.
+    pub sub_path: String,
+    pub mode: Option<u32>,
+    pub recurse_mode: bool,
+}
+
+/// Outputs to collect after the end.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wanted {
+    pub parameters: Vec<WantedParameter>,
+    pub artifacts: Vec<WantedArtifact>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WantedParameter {
+    pub name: String,
+    pub path: String,
+    pub default: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WantedArtifact {
+    pub name: String,
+    pub path: String,
+    pub optional: bool,
+}
+
+/// Amounts of a machine. `None`: not said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Amounts {
+    pub cpu_millis: Option<u64>,
+    pub memory_bytes: Option<u64>,
+    pub gpus: Option<u32>,
+}
+
+/// How an attempt ended: one of these, recorded exactly once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Exit {
+    Exited(i32),
+    Signalled(i32),
+    /// Killed by the kernel for its memory.
+    Oom,
+    /// It ran longer than `deadline_s`.
+    Deadline,
+    /// Killed because the run was stopped or terminated, or the node timed out.
+    Cancelled,
+    /// Provably dead, and its outcome unknown: the reason.
+    Lost(String),
+    /// It could not be started: the reason (command not found, no such image, an environment that cannot be built).
+    NotStarted(String),
+}
+
+/// What an attempt used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    pub cpu_us: u64,
+    pub memory_peak_bytes: u64,
+}
+
+/// Everything that is known after the end of an attempt.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    pub exit: Exit,
+    pub started_at: Option<Time>,
+    pub ended_at: Time,
+    pub usage: Usage,
+    /// Standard output, its last `RESULT_BYTES_MAX` bytes, one trailing newline removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parameters: Vec<Parameter>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub artifacts: Vec<NamedArtifact>,
+    /// Why declared outputs could not be collected, in the words for the node's message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collect_error: Option<String>,
+}
+
+impl Outcome {
+    /// An outcome without outputs.
+    pub fn bare(exit: Exit, ended_at: Time) -> Self {
+        Self {
+            exit,
+            started_at: None,
+            ended_at,
+            usage: Usage::default(),
+            result: None,
+            parameters: Vec::new(),
+            artifacts: Vec::new(),
+            collect_error: None,
+        }
+    }
+}

@@ -1,0 +1,348 @@
+//! The Plan: what a workflow means, whichever door it came by. It is stored with its run and never compiled again.
+//! It must never know the syntax that it was written in, nor hold an `Option` that stands for a default of the language.
+
+use crate::ids::TemplateId;
+use crate::text::Text;
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+
+/// Version of this shape. A newer one than the binary knows is refused.
+pub const PLAN_VERSION: u32 = 1;
+/// Number of the rule set that a new run is decided by; a rule whose meaning changes gets a new number.
+pub const SEMANTICS: u32 = 1;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    pub version: u32,
+    pub semantics: u32,
+    pub metadata: Metadata,
+    /// The template that the root node invokes.
+    pub entrypoint: TemplateId,
+    /// `spec.arguments`: names, values, and what they may be.
+    pub arguments: Arguments,
+    pub templates: Vec<Template>,
+    /// Leaves that may be active at once in the whole run (`spec.parallelism`).
+    pub parallelism: Option<u32>,
+    /// `spec.activeDeadlineSeconds`, from the start of the run.
+    pub active_deadline_s: Option<i64>,
+    pub priority: i32,
+    pub service_account: String,
+    /// Accepted and without meaning here; told once a run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Metadata {
+    /// `metadata.name`, or "" where only `generate_name` is given.
+    pub name: String,
+    pub generate_name: String,
+    pub namespace: String,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// Where a template's name is looked up, and how Argo's status spells it (`templateScope`).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scope {
+    /// The workflow's own templates: `local/<run>`.
+    Local,
+    /// A WorkflowTemplate: `namespaced/<name>`.
+    Namespaced(String),
+    /// A ClusterWorkflowTemplate: `cluster/<name>`.
+    Cluster(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Template {
+    /// "" for an inline template.
+    pub name: String,
+    pub scope: Scope,
+    pub inputs: Inputs,
+    pub outputs: Outputs,
+    pub body: Body,
+    /// The template's own strategy, else the workflow's.
+    pub retry: Option<RetryStrategy>,
+    /// Children that may be active at once.
+    pub parallelism: Option<u32>,
+    /// `failFast` of the template (steps and DAGs: stop creating nodes after a failure). Argo's default: false.
+    pub fail_fast: bool,
+    /// `timeout`: a Go duration, counts pending time too.
+    pub timeout: Option<Text>,
+    /// `activeDeadlineSeconds` of a leaf: an integer, perhaps behind a tag.
+    pub active_deadline: Option<Text>,
+    /// `towpath.dev/at-most-once`: a lost attempt is an Error instead of a new attempt.
+    #[serde(default)]
+    pub at_most_once: bool,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Body {
+    Leaf(Leaf),
+    Steps(Vec<Vec<Task>>),
+    Dag(Dag),
+    /// `suspend`; `duration` as written. (The language's second part.)
+    Suspend { duration: Option<Text> },
+    /// No template type: the node ends as Error.
+    Missing,
+}
+
+/// A container or script template: one process.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Leaf {
+    pub image: Text,
+    pub command: Vec<Text>,
+    pub args: Vec<Text>,
+    /// A script's text: given to the command as a file, whose path is appended as the last argument.
+    pub source: Option<Text>,
+    pub working_dir: Option<Text>,
+    pub env: Vec<EnvVar>,
+    pub mounts: Vec<VolumeMount>,
+    pub resources: Resources,
+    /// `towpath.dev/python-requirements` of template or workflow: one requirement an entry. Empty: no environment.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub python_requirements: Vec<String>,
+    /// The body sends `Call`s: its children are requested at run time.
+    #[serde(default)]
+    pub dynamic: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnvVar {
+    pub name: Text,
+    pub value: Text,
+}
+
+/// An emptyDir (of the template or the workflow) mounted into a leaf.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeMount {
+    pub volume: String,
+    pub path: Text,
+    pub sub_path: Text,
+    pub read_only: bool,
+}
+
+/// Requests admit, limits are enforced. Amounts as written (Kubernetes quantities), perhaps behind tags.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resources {
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub requests: BTreeMap<String, Text>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub limits: BTreeMap<String, Text>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Dag {
+    pub tasks: Vec<Task>,
+    /// `target`: names separated by spaces; "" for all tasks that nothing depends on.
+    pub target: Text,
+    /// Argo's default: true.
+    pub fail_fast: bool,
+}
+
+/// A call site: a step of a group or a task of a DAG.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Task {
+    pub name: String,
+    pub target: Target,
+    pub arguments: Arguments,
+    pub when: Option<Text>,
+    pub with: Option<With>,
+    pub continue_on: ContinueOn,
+    /// DAG only. The document's `depends`, or `dependencies` joined by " && "; "" for a root task. Short names are not yet
+    /// expanded: the rules are in `engine::depends`.
+    pub depends: String,
+    /// True where `depends` stems from `dependencies` (only then may `continue_on` count).
+    pub from_dependencies: bool,
+}
+
+/// Which template a call site invokes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Target {
+    Template(TemplateId),
+    /// A name that is known only at run time, looked up in the calling template's scope.
+    Named(Text),
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContinueOn {
+    pub error: bool,
+    pub failed: bool,
+}
+
+/// A loop.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum With {
+    /// `withItems`: each item as JSON text in the document's spelling of numbers; strings may hold tags.
+    Items(Vec<Text>),
+    /// `withParam`: text that becomes a JSON list.
+    Param(Text),
+    Sequence(Sequence),
+}
+
+/// `withSequence`: numbers as written, perhaps behind tags. Exactly one of `count` and `end` in a valid document.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sequence {
+    pub count: Option<Text>,
+    pub start: Option<Text>,
+    pub end: Option<Text>,
+    /// A printf format for one integer; "" for `%d`.
+    pub format: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Inputs {
+    pub parameters: Vec<Parameter>,
+    pub artifacts: Vec<Artifact>,
+}
+
+/// Arguments have the shape of inputs: a name and what is bound to it.
+pub type Arguments = Inputs;
+
+/// An input parameter, an argument, or a workflow parameter.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parameter {
+    pub name: String,
+    pub value: Option<Text>,
+    /// `default`.
+    pub default: Option<Text>,
+    /// `valueFrom.expression` (an expr without braces).
+    pub expression: Option<String>,
+    /// `enum`: values that are admitted; empty for any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed: Vec<String>,
+}
+
+/// An input artifact or an artifact argument.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Artifact {
+    pub name: String,
+    /// Where a leaf finds it; "" for arguments and for inputs of steps and DAGs.
+    pub path: Text,
+    pub from: Option<Text>,
+    /// `fromExpression` (an expr without braces).
+    pub from_expression: Option<String>,
+    pub location: Option<Location>,
+    pub sub_path: Text,
+    pub optional: bool,
+    /// Permission bits to set on the file.
+    pub mode: Option<u32>,
+    pub recurse_mode: bool,
+}
+
+/// Where a document says that bytes lie or shall lie.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Location {
+    Raw(Text),
+    /// A key in the embedded default repository (key-only or the default S3 repository).
+    Key(Text),
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Outputs {
+    pub parameters: Vec<OutputParameter>,
+    pub artifacts: Vec<OutputArtifact>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputParameter {
+    pub name: String,
+    pub source: OutputSource,
+    /// `valueFrom.default`.
+    pub default: Option<Text>,
+    /// `globalName`, "" if none. (The language's second part.)
+    pub global_name: String,
+}
+
+/// Where the value of an output parameter comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OutputSource {
+    /// A file that the leaf writes; one trailing newline is removed.
+    Path(Text),
+    /// `valueFrom.parameter`: text with tags, for steps and DAGs.
+    Parameter(Text),
+    /// `valueFrom.expression`: an expr without braces, for steps and DAGs.
+    Expression(String),
+    /// A literal `value`.
+    Value(Text),
+    /// `valueFrom.supplied`: by the person who resumes a suspended node.
+    Supplied,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputArtifact {
+    pub name: String,
+    /// Leaves: where it is written.
+    pub path: Text,
+    /// Steps and DAGs.
+    pub from: Option<Text>,
+    pub from_expression: Option<String>,
+    pub location: Option<Location>,
+    pub optional: bool,
+    pub global_name: String,
+}
+
+/// `retryStrategy`. Numbers as written, perhaps behind tags.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetryStrategy {
+    /// Further tries after the first; `None`: without end.
+    pub limit: Option<Text>,
+    /// As written; `None` is OnFailure, or Always where an expression is given.
+    pub policy: Option<RetryPolicy>,
+    pub backoff: Option<Backoff>,
+    /// An expr without braces.
+    pub expression: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RetryPolicy {
+    Always,
+    OnFailure,
+    OnError,
+    OnTransientError,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backoff {
+    /// A Go duration or whole seconds.
+    pub duration: Text,
+    pub factor: Option<Text>,
+    pub cap: Text,
+    pub max_duration: Text,
+}
+
+impl Plan {
+    pub fn template(&self, id: TemplateId) -> &Template {
+        &self.templates[id.index()]
+    }
+
+    /// The template called `name` in `scope`.
+    pub fn find(&self, scope: &Scope, name: &str) -> Option<TemplateId> {
+        let index = self.templates.iter().position(|t| t.name == name && t.scope == *scope)?;
+        Some(TemplateId(index as u32))
+    }
+}
+
+impl Task {
+    pub fn is_loop(&self) -> bool {
+        self.with.is_some()
+    }
+}
+
+impl Body {
+    pub fn is_leaf(&self) -> bool {
+        matches!(self, Self::Leaf(_))
+    }
+}

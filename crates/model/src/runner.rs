@@ -1,0 +1,88 @@
+//! The frames between the holder of a home and its runner, the local process that owns attempts.
+//! It must never speak of workflows: the runner knows processes, directories and keys.
+
+use crate::attempt::{Amounts, Exit, Profile, Usage};
+use crate::ids::AttemptKey;
+use crate::input::Epoch;
+use crate::time::Time;
+use alloc::string::String;
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+
+/// Version of these frames. The first frame on each side carries it.
+pub const RUNNER_PROTOCOL: u32 = 1;
+
+/// From the holder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ToRunner {
+    Hello { protocol: u32, build: String },
+    /// Start it, or answer what became of it if the key is known.
+    Spawn(alloc::boxed::Box<Spawn>),
+    /// SIGTERM, SIGKILL after the grace time. Unknown: a tombstone.
+    Kill { key: AttemptKey, grace_s: u32, reason: Exit },
+    /// The outcome was appended; the runner may forget it.
+    Acknowledge { key: AttemptKey },
+}
+
+/// From the runner.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum FromRunner {
+    /// With every attempt that runs or whose outcome is not acknowledged.
+    Hello { protocol: u32, build: String, epoch: Epoch, known: Vec<AttemptKey>, notices: Vec<String> },
+    Started { key: AttemptKey, at: Time },
+    Ended { key: AttemptKey, end: Ended },
+}
+
+/// A process to start: every path is a real path of this machine, every text is final.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Spawn {
+    pub key: AttemptKey,
+    pub argv: Vec<String>,
+    /// The whole environment.
+    pub env: Vec<(String, String)>,
+    /// Inside the sandbox.
+    pub directory: String,
+    pub profile: Profile,
+    /// Bind mounts inside the sandbox, in this order.
+    pub binds: Vec<Bind>,
+    /// The attempt's own directory outside: `upper/`, `work/`, `tmp/`, `outcome`.
+    pub scratch: String,
+    /// Where the log segments go.
+    pub log: String,
+    /// Where standard output alone goes, for `outputs.result`.
+    pub stdout: String,
+    pub limits: Amounts,
+    pub deadline_s: Option<i64>,
+    pub grace_s: u32,
+    pub log_bytes_max: u64,
+    /// Texts that must not appear in the log.
+    pub masked: Vec<String>,
+}
+
+/// Something laid into the sandbox.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bind {
+    /// A real path.
+    pub from: String,
+    /// Inside the sandbox; created if it is not there.
+    pub to: String,
+    pub how: BindKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BindKind {
+    ReadOnly,
+    Writable,
+    /// A directory that is the lower layer of a private overlay: writable for the task, never written through.
+    Overlay,
+}
+
+/// What the runner knows about an end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    pub exit: Exit,
+    pub started_at: Option<Time>,
+    pub ended_at: Time,
+    pub usage: Usage,
+}
