@@ -1,1 +1,42 @@
-//! engine
+//! The run machine: `decide`, `evolve`, `outstanding`, `explain`. Pure and deterministic: the same inputs give the same events.
+//! It must never know a front end, a clock, randomness, I/O or async; time and ids come in as data.
+#![no_std]
+
+extern crate alloc;
+
+pub mod admission;
+pub mod aggregate;
+mod arguments;
+mod calls;
+mod commands;
+mod dag;
+mod decide;
+pub mod depends;
+mod draft;
+mod evolve;
+pub mod explain;
+pub mod globals;
+mod graph;
+mod invoke;
+mod json;
+mod leaf;
+pub mod loops;
+mod outputs;
+pub mod quantity;
+mod reports;
+mod retries;
+pub mod retry;
+mod scope;
+mod sites;
+mod state;
+mod steps;
+mod stop;
+mod submit;
+mod targets;
+
+pub use commands::{next_wake, outstanding};
+pub use decide::decide;
+pub use draft::{Decided, Draft, Held};
+pub use evolve::{evolve, fold};
+pub use explain::{Reason, explain};
+pub use state::{Attempt, Body, Node, State};

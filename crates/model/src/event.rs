@@ -34,6 +34,8 @@ pub enum Event {
     AttemptAdded { node: NodeId, n: u32 },
     /// The node has its last phase.
     NodeEnded(Box<NodeEnded>),
+    /// A loop of a call site was expanded: its children come into being one by one, as indices of these items.
+    LoopOpened(Box<LoopOpened>),
     /// A Retry node waits before its next try (back-off), until the given time.
     RetryDelayed { node: NodeId, until: Time, message: String },
     /// An environment of the run was locked.
@@ -119,12 +121,44 @@ pub struct NodeEnded {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoopOpened {
+    /// The TaskGroup node, or the StepGroup that holds the step.
+    pub node: NodeId,
+    /// Index of the step in its group; 0 for a TaskGroup.
+    pub task: u32,
+    pub items: Items,
+}
+
+/// What a loop runs over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Items {
+    /// Each item as JSON text, numbers as they were written.
+    List(Vec<String>),
+    /// `first`, `first + step`, ...: `count` numbers, through a printf format ("" for `%d`).
+    Sequence { first: i64, step: i64, count: u32, format: String },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallAdded {
     pub parent: NodeId,
     pub name: String,
     pub counter: u32,
     pub fingerprint: String,
     pub child: NodeId,
+}
+
+impl Items {
+    pub fn len(&self) -> u32 {
+        match self {
+            Self::List(items) => items.len() as u32,
+            Self::Sequence { count, .. } => *count,
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }
 
 impl Event {
@@ -137,6 +171,7 @@ impl Event {
             Self::AttemptEnded(_) => "AttemptEnded",
             Self::AttemptAdded { .. } => "AttemptAdded",
             Self::NodeEnded(_) => "NodeEnded",
+            Self::LoopOpened(_) => "LoopOpened",
             Self::RetryDelayed { .. } => "RetryDelayed",
             Self::EnvironmentLocked(_) => "EnvironmentLocked",
             Self::ShutdownRequested { .. } => "ShutdownRequested",

@@ -3,7 +3,7 @@
 
 use crate::attempt::Outcome;
 use crate::ids::NodeId;
-use crate::record::RunRecord;
+use crate::record::{EnvironmentLock, RunRecord};
 use crate::time::Time;
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -32,6 +32,8 @@ pub enum Input {
     Resume { by: String },
     /// A dynamic node's attempt asks for a child node.
     Call(Call),
+    /// An environment that the run needs was locked; recorded once.
+    Environment(Box<EnvironmentLock>),
 }
 
 /// A report about the attempt `n` of `node`. Duplicates and reports about older attempts change nothing.

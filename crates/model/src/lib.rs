@@ -13,6 +13,7 @@ pub mod input;
 pub mod limits;
 pub mod node;
 pub mod plan;
+pub mod planted;
 pub mod record;
 pub mod row;
 pub mod runner;

@@ -27,8 +27,9 @@ pub enum ToRunner {
 /// From the runner.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum FromRunner {
-    /// With every attempt that runs or whose outcome is not acknowledged.
-    Hello { protocol: u32, build: String, epoch: Epoch, known: Vec<AttemptKey>, notices: Vec<String> },
+    /// With every attempt that runs or whose outcome is not acknowledged. `sandboxes`: this machine lets it make them;
+    /// without, `standard` is run as `trusted` and a notice says why.
+    Hello { protocol: u32, build: String, epoch: Epoch, known: Vec<AttemptKey>, notices: Vec<String>, sandboxes: bool },
     Started { key: AttemptKey, at: Time },
     Ended { key: AttemptKey, end: Ended },
 }

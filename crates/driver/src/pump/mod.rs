@@ -1,0 +1,473 @@
+//! The pump: inputs, commit results and the executor's events go in; batches to append, commands and answers come out. It decides
+//! when something may leave: a command, an answer or a publication only after the events it follows from are durable.
+//! It must never do I/O, read a clock or keep anything that a restart could not make again.
+
+mod run;
+
+use engine::admission::{Admission, Capacity};
+use model::command::{KillReason, Place};
+use model::event::Recorded;
+use model::input::{Epoch, Report, ReportKind, Stamped};
+use model::planted::{self, Bug};
+use model::record::EnvironmentLock;
+use model::row::RowChange;
+use model::{AttemptKey, Command, Exit, Input, Launch, Outcome, Refusal, RunId, Time};
+use run::Run;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A wish's number, chosen by the shell; its answer carries it.
+pub type Ticket = u64;
+/// A batch's number: batches are appended in this order.
+pub type BatchId = u64;
+
+/// What goes in.
+#[derive(Clone, Debug)]
+pub enum In {
+    /// A run's log, after a start or after a failed append. `resumed`: it may start attempts.
+    Load { run: RunId, events: Vec<Recorded>, resumed: bool },
+    /// Somebody wants something of a run.
+    Wish { ticket: Ticket, run: RunId, input: Input },
+    /// The executor has a worker: everything that another epoch started and that is not known is lost.
+    Connected { epoch: Epoch, known: Vec<AttemptKey> },
+    /// The worker is gone; nothing is placed until the next `Connected`.
+    Disconnected,
+    /// An attempt ended. Repeated until it is acknowledged.
+    Ended { key: AttemptKey, outcome: Box<Outcome> },
+    /// An environment is ready, or cannot be built.
+    Prepared { requirements: Vec<String>, result: Result<Box<EnvironmentLock>, String> },
+    Committed(BatchId),
+    /// The batch is not in the log and never will be: a short reason for whoever waits.
+    NotCommitted(BatchId, String),
+}
+
+/// What comes out, in the order in which it may be done.
+#[derive(Clone, Debug)]
+pub enum Out {
+    Append(Batch),
+    Launch { launch: Box<Launch>, epoch: Epoch },
+    Kill { key: AttemptKey, why: KillReason },
+    Acknowledge(AttemptKey),
+    Prepare { requirements: Vec<String> },
+    Return { run: RunId, parent: model::NodeId, n: u32, name: String, counter: u32, child: model::NodeId },
+    Answer { ticket: Ticket, result: Result<(), Denied> },
+    /// Durable events of a run, for those who watch it: the number of the first, and the events.
+    Publish { run: RunId, first: u64, events: Vec<Recorded> },
+    /// The state of this run ran ahead of a log that did not follow: load it again.
+    Reload(RunId),
+    /// The run owes nothing more and left memory.
+    Forget(RunId),
+}
+
+/// Why a wish was not granted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Denied {
+    Refused(Refusal),
+    /// The store could not take it; nothing happened.
+    Store(String),
+}
+
+/// Events of one or more runs that become durable together.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    pub id: BatchId,
+    pub appends: Vec<RunAppend>,
+}
+
+#[derive(Clone, Debug)]
+pub struct RunAppend {
+    pub run: RunId,
+    /// How many events the log has before these: the fence against another writer.
+    pub expect: u64,
+    pub events: Vec<Recorded>,
+    pub rows: Vec<RowChange>,
+}
+
+pub struct Pump {
+    runs: BTreeMap<RunId, Run>,
+    admission: Admission,
+    epoch: Option<Epoch>,
+    /// Places that wait for an environment, by its requirements.
+    preparing: BTreeMap<Vec<String>, Vec<Place>>,
+    ready: BTreeSet<Vec<String>>,
+    next_batch: BatchId,
+    /// Runs whose events are in each batch that is under way.
+    in_flight: BTreeMap<BatchId, Vec<RunId>>,
+    /// Reports whose events are not durable yet: they are acknowledged then, and given again after a reload.
+    unacknowledged: BTreeMap<AttemptKey, Box<Outcome>>,
+    timers: BTreeSet<(Time, RunId)>,
+    now: Time,
+    seed: u64,
+}
+
+impl Pump {
+    pub fn new(capacity: Capacity) -> Self {
+        Self {
+            runs: BTreeMap::new(),
+            admission: Admission::new(capacity),
+            epoch: None,
+            preparing: BTreeMap::new(),
+            ready: BTreeSet::new(),
+            next_batch: 0,
+            in_flight: BTreeMap::new(),
+            unacknowledged: BTreeMap::new(),
+            timers: BTreeSet::new(),
+            now: Time::default(),
+            seed: 0,
+        }
+    }
+
+    /// Takes what arrived since the last step. `seed` feeds random functions of templates; it is recorded with what it made.
+    pub fn step(&mut self, now: Time, seed: u64, inputs: Vec<In>) -> Vec<Out> {
+        self.now = now.max(self.now);
+        self.seed = seed;
+        let mut out = Vec::new();
+        let mut reports: BTreeMap<RunId, Vec<Report>> = BTreeMap::new();
+        for input in inputs {
+            match input {
+                In::Ended { key, outcome } => self.ended(key, outcome, &mut reports, &mut out),
+                other => self.take(other, &mut out),
+            }
+        }
+        for (run, reports) in reports {
+            let _ = self.decide(&run, Input::Reports(reports), None, &mut out);
+        }
+        self.wake(&mut out);
+        self.place(&mut out);
+        self.append(&mut out);
+        out
+    }
+
+    /// When the pump next wants a step without other cause.
+    pub fn next_wake(&self) -> Option<Time> {
+        self.timers.first().map(|(at, _)| *at)
+    }
+
+    /// Nothing runs, nothing is under way, and nothing is owed that may be done.
+    pub fn is_idle(&self) -> bool {
+        self.in_flight.is_empty() && self.unacknowledged.is_empty() && self.runs.values().all(Run::is_idle)
+    }
+
+    pub fn runs(&self) -> impl Iterator<Item = &RunId> {
+        self.runs.keys()
+    }
+
+    /// The state of a run in memory. It may run ahead of the log.
+    pub fn state(&self, run: &RunId) -> Option<&engine::State> {
+        self.runs.get(run).map(|run| &run.state)
+    }
+
+    /// Whether the run may start attempts.
+    pub fn is_resumed(&self, run: &RunId) -> bool {
+        self.runs.get(run).is_some_and(|run| run.resumed)
+    }
+
+    fn take(&mut self, input: In, out: &mut Vec<Out>) {
+        match input {
+            In::Load { run, events, resumed } => self.load(run, &events, resumed, out),
+            In::Wish { ticket, run, input } => self.wish(ticket, run, input, out),
+            In::Connected { epoch, known } => self.connected(epoch, &known, out),
+            In::Disconnected => self.epoch = None,
+            In::Prepared { requirements, result } => self.prepared(requirements, result, out),
+            In::Committed(batch) => self.committed(batch, out),
+            In::NotCommitted(batch, reason) => self.not_committed(batch, &reason, out),
+            In::Ended { .. } => {}
+        }
+    }
+
+    fn load(&mut self, id: RunId, events: &[Recorded], resumed: bool, out: &mut Vec<Out>) {
+        self.admission.forget(&id);
+        let run = Run::load(events, resumed);
+        let owed = engine::outstanding(&run.state);
+        self.runs.insert(id.clone(), run);
+        for command in owed {
+            if planted::is(Bug::TimerLostOnRestart) && matches!(command, Command::WakeAt(_)) {
+                continue;
+            }
+            self.follow(&id, command, out);
+        }
+        let again: Vec<AttemptKey> = self.unacknowledged.keys().filter(|key| key.run == id).cloned().collect();
+        let mut reports = Vec::new();
+        for key in again {
+            if let Some(outcome) = self.unacknowledged.get(&key) {
+                reports.push(Report { node: key.node, n: key.n, what: ReportKind::Ended(outcome.clone()) });
+            }
+        }
+        if !reports.is_empty() {
+            let _ = self.decide(&id, Input::Reports(reports), None, out);
+        }
+    }
+
+    fn wish(&mut self, ticket: Ticket, id: RunId, input: Input, out: &mut Vec<Out>) {
+        let resume = matches!(input, Input::Resume { .. });
+        if matches!(input, Input::Submit(_)) && !self.runs.contains_key(&id) {
+            self.runs.insert(id.clone(), Run::new());
+        }
+        let denied = |refusal| Out::Answer { ticket, result: Err(Denied::Refused(refusal)) };
+        match self.runs.get_mut(&id) {
+            None => out.push(denied(Refusal::NoRun)),
+            // Resuming a run that goes on anyway is attaching to it.
+            Some(run) if resume && run.resumed && !run.state.is_ended() => run.answer(ticket),
+            Some(_) => {
+                if let Err(refusal) = self.decide(&id, input, Some(ticket), out) {
+                    out.push(denied(refusal));
+                } else if resume {
+                    self.resume(&id, out);
+                }
+            }
+        }
+    }
+
+    /// From here on the run may start attempts: what was kept back is done now.
+    fn resume(&mut self, id: &RunId, out: &mut Vec<Out>) {
+        let Some(run) = self.runs.get_mut(id) else { return };
+        run.resumed = true;
+        for command in std::mem::take(&mut run.kept_back) {
+            self.follow(id, command, out);
+        }
+    }
+
+    /// Decides an input of a run. The events wait for the end of the step; commands and answer wait for the events.
+    fn decide(&mut self, id: &RunId, input: Input, ticket: Option<Ticket>, out: &mut Vec<Out>) -> Result<(), Refusal> {
+        let Some(run) = self.runs.get_mut(id) else { return Err(Refusal::NoRun) };
+        let stamped = Stamped { at: self.now, seed: self.seed, input };
+        let early = match run.decide(&stamped) {
+            Ok(early) => early,
+            Err(refusal) => {
+                if !run.state.is_created() {
+                    self.runs.remove(id);
+                }
+                return Err(refusal);
+            }
+        };
+        if let Some(ticket) = ticket {
+            if planted::is(Bug::AnswerBeforeCommit) {
+                out.push(Out::Answer { ticket, result: Ok(()) });
+            } else {
+                run.answer(ticket);
+            }
+        }
+        for command in early {
+            self.follow(id, command, out);
+        }
+        Ok(())
+    }
+
+    fn ended(
+        &mut self,
+        key: AttemptKey,
+        outcome: Box<Outcome>,
+        reports: &mut BTreeMap<RunId, Vec<Report>>,
+        out: &mut Vec<Out>,
+    ) {
+        let Some(run) = self.runs.get(&key.run) else {
+            // A run that is over or was deleted: nobody waits for this.
+            out.push(Out::Acknowledge(key));
+            return;
+        };
+        if self.unacknowledged.contains_key(&key) {
+            return;
+        }
+        if !run.awaits(&key) {
+            out.push(Out::Acknowledge(key));
+            return;
+        }
+        if !(planted::is(Bug::PlaceNotReleasedOnTerminate) && run.state.is_ended()) {
+            self.admission.release(&key);
+        }
+        let report = Report { node: key.node, n: key.n, what: ReportKind::Ended(outcome.clone()) };
+        reports.entry(key.run.clone()).or_default().push(report);
+        if planted::is(Bug::AcknowledgedBeforeAppend) {
+            out.push(Out::Acknowledge(key));
+        } else {
+            self.unacknowledged.insert(key, outcome);
+        }
+    }
+
+    /// A command may go: it goes to where it belongs.
+    fn follow(&mut self, id: &RunId, command: Command, out: &mut Vec<Out>) {
+        let resumed = self.is_resumed(id);
+        match command {
+            Command::Place(_) if !resumed => self.keep_back(id, command),
+            Command::Place(place) => self.wants_place(place, out),
+            Command::Launch { launch, epoch } => self.launch(id, launch, epoch, out),
+            Command::Kill { key, why } => out.push(Out::Kill { key, why }),
+            Command::WakeAt(at) => {
+                self.timers.insert((at, id.clone()));
+            }
+            Command::Return { parent, n, name, counter, child } => {
+                out.push(Out::Return { run: id.clone(), parent, n, name, counter, child });
+            }
+            Command::Ended => self.forget(id, out),
+        }
+    }
+
+    fn keep_back(&mut self, id: &RunId, command: Command) {
+        if let Some(run) = self.runs.get_mut(id) {
+            run.kept_back.push(command);
+        }
+    }
+
+    fn wants_place(&mut self, place: Place, out: &mut Vec<Out>) {
+        let requirements = place.python_requirements.clone();
+        if requirements.is_empty() || self.ready.contains(&requirements) {
+            self.admission.wish(&place);
+            return;
+        }
+        if !self.preparing.contains_key(&requirements) {
+            out.push(Out::Prepare { requirements: requirements.clone() });
+        }
+        self.preparing.entry(requirements).or_default().push(place);
+    }
+
+    fn prepared(&mut self, requirements: Vec<String>, result: Result<Box<EnvironmentLock>, String>, out: &mut Vec<Out>) {
+        let waiting = self.preparing.remove(&requirements).unwrap_or_default();
+        if result.is_ok() {
+            self.ready.insert(requirements);
+        }
+        for place in waiting {
+            let id = place.key.run.clone();
+            match &result {
+                Ok(lock) => {
+                    let _ = self.decide(&id, Input::Environment(lock.clone()), None, out);
+                    self.admission.wish(&place);
+                }
+                Err(reason) => {
+                    let outcome = Outcome::bare(Exit::NotStarted(reason.clone()), self.now);
+                    self.report(&place.key, ReportKind::Ended(Box::new(outcome)), out);
+                }
+            }
+        }
+    }
+
+    fn report(&mut self, key: &AttemptKey, what: ReportKind, out: &mut Vec<Out>) {
+        let report = Report { node: key.node, n: key.n, what };
+        let _ = self.decide(&key.run, Input::Reports(vec![report]), None, out);
+    }
+
+    /// A launch: into this epoch it goes out; what another epoch had is lost unless it was reported as known.
+    fn launch(&mut self, id: &RunId, launch: Box<Launch>, epoch: Epoch, out: &mut Vec<Out>) {
+        let key = launch.key.clone();
+        let known = self.runs.get(id).is_some_and(|run| run.known.contains(&key));
+        match &self.epoch {
+            _ if known => self.admission.occupy(&key, &launch.requests),
+            Some(current) if *current == epoch => {
+                self.admission.occupy(&key, &launch.requests);
+                if self.is_resumed(id) {
+                    out.push(Out::Launch { launch, epoch });
+                } else {
+                    self.keep_back(id, Command::Launch { launch, epoch });
+                }
+            }
+            Some(_) => {
+                self.admission.release(&key);
+                let lost = Outcome::bare(Exit::Lost("the process that ran it is gone".to_string()), self.now);
+                self.report(&key, ReportKind::Ended(Box::new(lost)), out);
+            }
+            // Known when a worker connects.
+            None => {}
+        }
+    }
+
+    /// A worker connected: attempts of runs in memory are its own, known, or lost.
+    fn connected(&mut self, epoch: Epoch, known: &[AttemptKey], out: &mut Vec<Out>) {
+        self.epoch = Some(epoch);
+        let ids: Vec<RunId> = self.runs.keys().cloned().collect();
+        for id in ids {
+            let Some(run) = self.runs.get_mut(&id) else { continue };
+            run.known = known.iter().filter(|key| key.run == id).cloned().collect();
+            run.kept_back.retain(|command| !matches!(command, Command::Launch { .. }));
+            let launches = engine::outstanding(&run.state);
+            // Events that are not durable yet will release their own commands.
+            let durable = run.is_durable();
+            for command in launches.into_iter().filter(|c| durable && matches!(c, Command::Launch { .. } | Command::Kill { .. })) {
+                self.follow(&id, command, out);
+            }
+        }
+        let orphans = known.iter().filter(|key| !self.runs.contains_key(&key.run));
+        out.extend(orphans.map(|key| Out::Kill { key: key.clone(), why: KillReason::Terminated }));
+    }
+
+    fn wake(&mut self, out: &mut Vec<Out>) {
+        while let Some((at, _)) = self.timers.first()
+            && *at <= self.now
+        {
+            let Some((_, id)) = self.timers.pop_first() else { return };
+            let _ = self.decide(&id, Input::Woke, None, out);
+            if let Some(at) = self.runs.get(&id).and_then(|run| engine::next_wake(&run.state)) {
+                // A timer that is due and did nothing must not spin.
+                let at = if at <= self.now { self.now.plus_us(1000) } else { at };
+                self.timers.insert((at, id));
+            }
+        }
+    }
+
+    /// Grants places while there are any: the attempt is recorded as started before it may start.
+    fn place(&mut self, out: &mut Vec<Out>) {
+        let Some(epoch) = self.epoch.clone() else { return };
+        loop {
+            let granted = self.admission.grant();
+            if granted.is_empty() {
+                return;
+            }
+            for key in granted {
+                self.report(&key, ReportKind::Placed(epoch.clone()), out);
+                if !self.runs.get(&key.run).is_some_and(|run| run.awaits(&key)) {
+                    self.admission.release(&key);
+                }
+            }
+        }
+    }
+
+    /// One batch of everything that was decided in this step.
+    fn append(&mut self, out: &mut Vec<Out>) {
+        let mut appends = Vec::new();
+        for (id, run) in &mut self.runs {
+            if let Some(append) = run.take_append(id) {
+                appends.push(append);
+            } else if run.is_durable() {
+                run.release_now(out);
+            }
+        }
+        if !appends.is_empty() {
+            let id = self.next_batch;
+            self.next_batch += 1;
+            self.in_flight.insert(id, appends.iter().map(|append| append.run.clone()).collect());
+            out.push(Out::Append(Batch { id, appends }));
+        }
+    }
+
+    fn committed(&mut self, batch: BatchId, out: &mut Vec<Out>) {
+        for id in self.in_flight.remove(&batch).unwrap_or_default() {
+            let Some(run) = self.runs.get_mut(&id) else { continue };
+            let commands = run.committed(&id, out);
+            let acknowledged = run.durable_ends();
+            for command in commands {
+                self.follow(&id, command, out);
+            }
+            for (node, n) in acknowledged {
+                let key = AttemptKey { run: id.clone(), node, n };
+                if self.unacknowledged.remove(&key).is_some() {
+                    out.push(Out::Acknowledge(key));
+                }
+            }
+        }
+    }
+
+    /// The log did not follow: what was held is dropped, and the run is folded again from what is durable.
+    fn not_committed(&mut self, batch: BatchId, reason: &str, out: &mut Vec<Out>) {
+        for id in self.in_flight.remove(&batch).unwrap_or_default() {
+            let Some(mut run) = self.runs.remove(&id) else { continue };
+            run.deny_all(reason, out);
+            self.in_flight.values_mut().for_each(|runs| runs.retain(|run| *run != id));
+            self.admission.forget(&id);
+            out.push(Out::Reload(id));
+        }
+    }
+
+    fn forget(&mut self, id: &RunId, out: &mut Vec<Out>) {
+        self.admission.forget(id);
+        self.timers.retain(|(_, run)| run != id);
+        self.runs.remove(id);
+        out.push(Out::Forget(id.clone()));
+    }
+}

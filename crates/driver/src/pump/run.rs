@@ -1,0 +1,180 @@
+//! One run in the pump: its state, which may run ahead of the log, and what waits for the log to follow.
+//! It must never let anything go whose events are not durable.
+
+use super::{Denied, Out, RunAppend, Ticket};
+use engine::{Draft, State, evolve};
+use model::event::Recorded;
+use model::input::Stamped;
+use model::planted::{self, Bug};
+use model::row::RowChange;
+use model::{AttemptKey, Command, Event, NodeId, Refusal, RunId};
+use std::collections::{BTreeSet, VecDeque};
+use views::rows::{RunRow, refs};
+
+pub(super) struct Run {
+    pub state: State,
+    /// The row that lists show, folded beside the state.
+    row: RunRow,
+    /// Attempts that the worker said it knows.
+    pub known: BTreeSet<AttemptKey>,
+    /// May start attempts. A run that was found interrupted may not until somebody resumes it.
+    pub resumed: bool,
+    /// Commands that wait for that.
+    pub kept_back: Vec<Command>,
+    /// Events in the log.
+    durable: u64,
+    /// Events decided, of which the last `fresh` were given to no batch yet.
+    decided: u64,
+    fresh: Vec<Recorded>,
+    /// Batches under way, oldest first.
+    flying: VecDeque<Vec<Recorded>>,
+    commands: VecDeque<(u64, Command)>,
+    answers: VecDeque<(u64, Ticket)>,
+    /// Attempts whose end became durable with the last commit.
+    ends: Vec<(NodeId, u32)>,
+}
+
+impl Run {
+    pub fn new() -> Self {
+        Self {
+            state: State::default(),
+            row: RunRow::default(),
+            known: BTreeSet::new(),
+            resumed: true,
+            kept_back: Vec::new(),
+            durable: 0,
+            decided: 0,
+            fresh: Vec::new(),
+            flying: VecDeque::new(),
+            commands: VecDeque::new(),
+            answers: VecDeque::new(),
+            ends: Vec::new(),
+        }
+    }
+
+    pub fn load(events: &[Recorded], resumed: bool) -> Self {
+        let mut run = Self::new();
+        for event in events {
+            evolve(&mut run.state, event);
+            run.row.apply(event);
+        }
+        run.resumed = resumed;
+        run.durable = events.len() as u64;
+        run.decided = run.durable;
+        run
+    }
+
+    /// Decides an input. Returns commands that may go at once, which none may in a build without planted bugs.
+    pub fn decide(&mut self, stamped: &Stamped) -> Result<Vec<Command>, Refusal> {
+        let mut draft = Draft::new(&mut self.state, stamped.at);
+        engine::decide(&mut draft, stamped)?;
+        let decided = draft.finish();
+        let before = self.decided;
+        self.decided += decided.events.len() as u64;
+        for event in &decided.events {
+            self.row.apply(event);
+        }
+        self.fresh.extend(decided.events);
+        let mut early = Vec::new();
+        for held in decided.commands {
+            if planted::is(Bug::LaunchBeforeAppend) && matches!(held.command, Command::Launch { .. }) {
+                early.push(held.command);
+            } else {
+                self.commands.push_back((before + held.after as u64, held.command));
+            }
+        }
+        Ok(early)
+    }
+
+    /// Answers when everything decided so far is durable.
+    pub fn answer(&mut self, ticket: Ticket) {
+        self.answers.push_back((self.decided, ticket));
+    }
+
+    /// Whether a report about this attempt would still change something.
+    pub fn awaits(&self, key: &AttemptKey) -> bool {
+        let attempt = self.state.nodes().get(key.node.index()).map(|node| &node.body);
+        match attempt {
+            Some(engine::Body::Leaf(attempt)) => {
+                !attempt.ended && (attempt.n == key.n || planted::is(Bug::MissingFence))
+            }
+            _ => false,
+        }
+    }
+
+    pub fn is_durable(&self) -> bool {
+        self.fresh.is_empty() && self.flying.is_empty()
+    }
+
+    /// Nothing is under way, and nothing that may be done is owed.
+    pub fn is_idle(&self) -> bool {
+        let running = engine::outstanding(&self.state).iter().any(|c| matches!(c, Command::Launch { .. } | Command::Kill { .. }));
+        self.is_durable() && self.answers.is_empty() && (!self.resumed || self.state.is_ended()) && !running
+    }
+
+    /// The events that no batch has yet, as an append after those under way.
+    pub fn take_append(&mut self, id: &RunId) -> Option<RunAppend> {
+        if self.fresh.is_empty() {
+            return None;
+        }
+        let events = std::mem::take(&mut self.fresh);
+        let expect = self.decided - events.len() as u64;
+        let mut rows: Vec<RowChange> = events.iter().flat_map(|event| refs(id, event)).collect();
+        rows.extend(self.row.change());
+        self.flying.push_back(events.clone());
+        Some(RunAppend { run: id.clone(), expect, events, rows })
+    }
+
+    /// The oldest batch under way is durable: publishes it, answers, and gives the commands that may go.
+    pub fn committed(&mut self, id: &RunId, out: &mut Vec<Out>) -> Vec<Command> {
+        let Some(events) = self.flying.pop_front() else { return Vec::new() };
+        let first = self.durable;
+        self.durable += events.len() as u64;
+        let ends = events.iter().filter_map(|recorded| match &recorded.event {
+            Event::AttemptEnded(ended) => Some((ended.node, ended.n)),
+            _ => None,
+        });
+        self.ends.extend(ends);
+        out.push(Out::Publish { run: id.clone(), first, events });
+        self.release(out)
+    }
+
+    fn release(&mut self, out: &mut Vec<Out>) -> Vec<Command> {
+        while self.answers.front().is_some_and(|(after, _)| *after <= self.durable) {
+            if let Some((_, ticket)) = self.answers.pop_front() {
+                out.push(Out::Answer { ticket, result: Ok(()) });
+            }
+        }
+        let mut commands = Vec::new();
+        while self.commands.front().is_some_and(|(after, _)| *after <= self.durable) {
+            commands.extend(self.commands.pop_front().map(|(_, command)| command));
+        }
+        commands
+    }
+
+    /// Answers of wishes that made no events. Commands without events are answers too (`Return`).
+    pub fn release_now(&mut self, out: &mut Vec<Out>) {
+        let commands = self.release(out);
+        for command in commands {
+            if let Command::Return { parent, n, name, counter, child } = command {
+                let run = self.state_id();
+                out.push(Out::Return { run, parent, n, name, counter, child });
+            }
+        }
+    }
+
+    fn state_id(&self) -> RunId {
+        self.row.id()
+    }
+
+    pub fn durable_ends(&mut self) -> Vec<(NodeId, u32)> {
+        std::mem::take(&mut self.ends)
+    }
+
+    /// Everything that waits is told that the store could not take it.
+    pub fn deny_all(&mut self, reason: &str, out: &mut Vec<Out>) {
+        for (_, ticket) in self.answers.drain(..) {
+            out.push(Out::Answer { ticket, result: Err(Denied::Store(reason.to_string())) });
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! What the outputs of a loop's children are together (upstream `processAggregateNodeOutputs`).
+//! It must never look at children that did not succeed.
+
+use crate::json::{Json, write_string};
+use alloc::string::String;
+use alloc::vec::Vec;
+use model::Outputs;
+
+/// `outputs.result` of the loop: a JSON list of the children's results, each parsed as JSON. A result that is no JSON fails it.
+pub fn result<'a>(children: impl Iterator<Item = &'a Outputs>) -> Result<String, String> {
+    let parsed: Result<Vec<_>, _> =
+        children.filter_map(|outputs| outputs.result.as_deref()).map(Json::parse).collect();
+    Ok(Json::List(parsed?).to_text())
+}
+
+/// `outputs.parameters` of the loop: a JSON list of maps; children without parameters are left out.
+pub fn parameters<'a>(children: impl Iterator<Item = &'a Outputs>) -> String {
+    let maps = children.filter(|outputs| !outputs.parameters.is_empty()).map(|outputs| {
+        Json::Map(outputs.parameters.iter().map(|p| (p.name.clone(), Json::Text(p.value.clone()))).collect())
+    });
+    Json::List(maps.collect()).to_text()
+}
+
+/// `outputs.parameters.NAME` of the loop: a JSON list of strings, or of the values themselves where every one is a JSON map or list.
+/// `None` where no child has it.
+pub fn parameter<'a>(children: impl Iterator<Item = &'a Outputs>, name: &str) -> Option<String> {
+    let values: Vec<&str> = children.filter_map(|outputs| outputs.parameter(name)).collect();
+    if values.is_empty() {
+        return None;
+    }
+    let parsed = values.iter().map(|value| Json::parse(value).ok()).map(|json| json.filter(is_structured));
+    match parsed.collect::<Option<Vec<_>>>() {
+        Some(items) => Some(Json::List(items).to_text()),
+        None => Some(strings(&values)),
+    }
+}
+
+fn is_structured(json: &Json) -> bool {
+    matches!(json, Json::Map(_) | Json::List(_))
+}
+
+fn strings(values: &[&str]) -> String {
+    let mut out = String::from("[");
+    for (i, value) in values.iter().enumerate() {
+        if i > 0 {
+            out.push(',');
+        }
+        write_string(value, &mut out);
+    }
+    out.push(']');
+    out
+}
+
+/// The names of the parameters that any child has, in the order of their first appearance.
+pub fn parameter_names<'a>(children: impl Iterator<Item = &'a Outputs>) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for parameter in children.flat_map(|outputs| &outputs.parameters) {
+        if !names.contains(&parameter.name) {
+            names.push(parameter.name.clone());
+        }
+    }
+    names
+}

@@ -1,0 +1,161 @@
+//! What the state owes the world: after one event, and after a restart. The keys are the same both ways.
+//! It must never look at anything but the state.
+
+use crate::leaf;
+use crate::state::State;
+use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
+use alloc::vec;
+use alloc::vec::Vec;
+use model::command::{KillReason, Place};
+use model::event::Placement;
+use model::input::{Epoch, Shutdown};
+use model::{AttemptKey, Command, Event, NodeId, Time};
+
+/// Commands that follow from an event, from the state right after it.
+pub(crate) fn follow(state: &State, event: &Event) -> Vec<Command> {
+    match event {
+        Event::RunCreated(_) => deadline(state).map(Command::WakeAt).into_iter().collect(),
+        Event::NodeAdded(added) => {
+            let mut commands: Vec<Command> = place(state, added.node).into_iter().collect();
+            let timeout = state.timeouts.iter().find(|(_, id)| *id == added.node);
+            commands.extend(timeout.map(|(at, _)| Command::WakeAt(*at)));
+            commands
+        }
+        Event::AttemptAdded { node, .. } => place(state, *node).into_iter().collect(),
+        Event::AttemptStarted { node, epoch, .. } => launch(state, *node, epoch).into_iter().collect(),
+        Event::RetryDelayed { until, .. } => vec![Command::WakeAt(*until)],
+        Event::ShutdownRequested { .. } | Event::DeadlineExceeded => kills(state),
+        Event::NodeEnded(ended) => after_end(state, ended.node),
+        Event::RunEnded { .. } => {
+            let mut commands = kills(state);
+            commands.extend(over(state));
+            commands
+        }
+        Event::AttemptEnded(_) => over(state).into_iter().collect(),
+        Event::LoopOpened(_) | Event::EnvironmentLocked(_) | Event::RunResumed { .. } | Event::CallAdded(_) => Vec::new(),
+    }
+}
+
+/// Everything that is owed, for a state that was folded from a log.
+pub fn outstanding(state: &State) -> Vec<Command> {
+    if !state.is_created() {
+        return Vec::new();
+    }
+    let mut commands = Vec::new();
+    let ending = kill_reason(state).is_some();
+    for id in &state.open_attempts {
+        let Some(attempt) = state.node(*id).attempt() else { continue };
+        let closed = state.node(*id).phase.is_fulfilled();
+        match &attempt.epoch {
+            None if !ending && !closed => commands.extend(place(state, *id)),
+            None => {}
+            Some(epoch) => {
+                commands.extend(launch(state, *id, epoch));
+                if ending || closed {
+                    commands.push(kill(state, *id));
+                }
+            }
+        }
+    }
+    commands.extend(next_wake(state).map(Command::WakeAt));
+    commands.extend(waiting_returns(state));
+    commands.extend(over(state));
+    commands
+}
+
+/// When the state next wants to be woken.
+pub fn next_wake(state: &State) -> Option<Time> {
+    if state.is_ended() {
+        return None;
+    }
+    let delayed = state.delayed.first().map(|(at, _)| *at);
+    let timeout = state.timeouts.first().map(|(at, _)| *at);
+    [delayed, timeout, deadline(state)].into_iter().flatten().min()
+}
+
+/// The end of `activeDeadlineSeconds`, while it may still strike.
+pub(crate) fn deadline(state: &State) -> Option<Time> {
+    let record = state.record.as_ref()?;
+    let seconds = record.plan.active_deadline_s?;
+    (!state.deadline_exceeded && !state.is_ended()).then(|| record.created_at.plus_seconds(seconds))
+}
+
+fn place(state: &State, id: NodeId) -> Option<Command> {
+    let node = state.node(id);
+    let attempt = node.attempt()?;
+    if attempt.epoch.is_some() || attempt.ended || node.phase.is_fulfilled() {
+        return None;
+    }
+    let launch = leaf::launch(state, id).ok()?;
+    Some(Command::Place(Place {
+        key: launch.key,
+        requests: launch.requests,
+        priority: state.plan().priority,
+        python_requirements: launch.python_requirements,
+    }))
+}
+
+fn launch(state: &State, id: NodeId, epoch: &Epoch) -> Option<Command> {
+    let launch = leaf::launch(state, id).ok()?;
+    Some(Command::Launch { launch: Box::new(launch), epoch: epoch.clone() })
+}
+
+fn kill_reason(state: &State) -> Option<KillReason> {
+    match state.shutdown {
+        Some(Shutdown::Stop) => Some(KillReason::Stopped),
+        Some(Shutdown::Terminate) => Some(KillReason::Terminated),
+        None if state.deadline_exceeded => Some(KillReason::Deadline),
+        None if state.is_ended() => Some(KillReason::Terminated),
+        None => None,
+    }
+}
+
+fn kill(state: &State, id: NodeId) -> Command {
+    Command::Kill { key: leaf::key(state, id), why: kill_reason(state).unwrap_or(KillReason::TimedOut) }
+}
+
+/// Kills of all attempts that may be running.
+fn kills(state: &State) -> Vec<Command> {
+    let running: BTreeSet<NodeId> = state.open_attempts.iter().copied().collect();
+    let started = running.into_iter().filter(|id| state.node(*id).attempt().is_some_and(|a| a.epoch.is_some()));
+    started.map(|id| kill(state, id)).collect()
+}
+
+/// A node ended: its attempt, if it still runs, is not wanted any more; a call that waits for it returns.
+fn after_end(state: &State, id: NodeId) -> Vec<Command> {
+    let mut commands = Vec::new();
+    let running = state.node(id).attempt().is_some_and(|a| a.epoch.is_some() && !a.ended);
+    if running {
+        commands.push(kill(state, id));
+    }
+    commands.extend(return_to_caller(state, id));
+    commands
+}
+
+fn return_to_caller(state: &State, child: NodeId) -> Option<Command> {
+    let Placement::Under(parent) = state.node(child).place else { return None };
+    state.node(parent).attempt()?;
+    let of_child = |((_, name, counter), (_, id)): (&(NodeId, alloc::string::String, u32), &(_, NodeId))| {
+        (*id == child).then(|| (name.clone(), *counter))
+    };
+    let range = (parent, alloc::string::String::new(), 0)..(NodeId(parent.0 + 1), alloc::string::String::new(), 0);
+    let (name, counter) = state.calls.range(range).find_map(of_child)?;
+    let AttemptKey { n, .. } = leaf::key(state, parent);
+    Some(Command::Return { parent, n, name, counter, child })
+}
+
+/// After a restart every finished child is told again to a caller that still runs.
+fn waiting_returns(state: &State) -> Vec<Command> {
+    let ended = state.calls.values().map(|(_, child)| *child).filter(|id| state.node(*id).phase.is_fulfilled());
+    let returns = ended.filter_map(|child| return_to_caller(state, child));
+    returns
+        .filter(|command| matches!(command, Command::Return { parent, .. } if state.open_attempts.contains(parent)))
+        .collect()
+}
+
+/// The run owes nothing more once it has ended and no attempt is open.
+fn over(state: &State) -> Option<Command> {
+    let open = state.open_attempts.iter().any(|id| state.node(*id).attempt().is_some_and(|a| a.epoch.is_some()));
+    (state.is_ended() && !open).then_some(Command::Ended)
+}

@@ -1,0 +1,118 @@
+//! `decide`: an input becomes events if it is admissible, and everything that follows from them at once follows here.
+//! It must never emit an event before it knows that the input is not refused.
+
+use crate::calls;
+use crate::draft::Draft;
+use crate::reports;
+use crate::sites;
+use crate::state::Body;
+use crate::stop;
+use crate::submit;
+use crate::{dag, retries, steps};
+use alloc::string::String;
+use alloc::vec::Vec;
+use model::input::Stamped;
+use model::{Event, Input, NodeId, NodeKind, Outputs, Phase, Refusal, RunPhase};
+
+/// Decides one input. On a refusal the draft is empty and the state is as it was.
+pub fn decide(draft: &mut Draft<'_>, stamped: &Stamped) -> Result<(), Refusal> {
+    match &stamped.input {
+        Input::Submit(record) => submit::submit(draft, record)?,
+        _ if !draft.state().is_created() => return Err(Refusal::NoRun),
+        Input::Reports(reports) => reports::take(draft, reports),
+        Input::Woke => stop::woke(draft),
+        Input::Shutdown { strategy, by } => stop::shut_down(draft, *strategy, by)?,
+        Input::Resume { by } => {
+            if draft.state().is_ended() {
+                return Err(Refusal::Ended);
+            }
+            draft.emit(Event::RunResumed { by: by.clone() });
+        }
+        Input::Call(call) => calls::call(draft, call)?,
+        Input::Environment(lock) => {
+            if !draft.state().locked.contains(&lock.requirements) {
+                draft.emit(Event::EnvironmentLocked(lock.clone()));
+            }
+        }
+    }
+    cascade(draft);
+    Ok(())
+}
+
+/// Follows every end to its container until nothing moves.
+fn cascade(draft: &mut Draft<'_>) {
+    loop {
+        while let Some(id) = draft.ended.pop_front() {
+            ended(draft, id);
+        }
+        if !fill(draft) {
+            return;
+        }
+    }
+}
+
+/// A node ended: whoever holds it goes on.
+fn ended(draft: &mut Draft<'_>, id: NodeId) {
+    let state = draft.state();
+    let Some(container) = state.container(id) else { return end_run(draft, id) };
+    match state.node(container).kind {
+        NodeKind::StepGroup => steps::advance(draft, container),
+        NodeKind::Steps => steps::group_ended(draft, container, id),
+        NodeKind::TaskGroup => dag::advance_group(draft, container),
+        NodeKind::Dag => dag::advance(draft, container),
+        NodeKind::Retry => retries::try_ended(draft, container, id),
+        NodeKind::Pod | NodeKind::Skipped | NodeKind::Suspend => {}
+    }
+}
+
+/// Lets waiting call sites start where the run's own limit has room again. True if something was added.
+fn fill(draft: &mut Draft<'_>) -> bool {
+    let state = draft.state();
+    let Some(max) = state.plan().parallelism else { return false };
+    if state.active_leaves >= max || state.willing.is_empty() || sites::is_stopping(state) {
+        return false;
+    }
+    let before = state.nodes.len();
+    let willing: Vec<NodeId> = state.willing.iter().copied().collect();
+    for id in willing {
+        if draft.state().active_leaves >= max {
+            break;
+        }
+        advance(draft, id);
+    }
+    draft.state().nodes.len() > before
+}
+
+/// Starts what may start below a node.
+pub(crate) fn advance(draft: &mut Draft<'_>, id: NodeId) {
+    match &draft.state().node(id).body {
+        Body::StepGroup(_) => steps::advance(draft, id),
+        Body::TaskGroup(_) => dag::advance_group(draft, id),
+        Body::Dag(_) => dag::advance(draft, id),
+        _ => {}
+    }
+}
+
+/// The root ended: so does the run, with its phase and message.
+fn end_run(draft: &mut Draft<'_>, root: NodeId) {
+    let state = draft.state();
+    if state.is_ended() {
+        return;
+    }
+    let node = state.node(root);
+    let unmade = node.kind == NodeKind::Skipped && node.phase == Phase::Error;
+    let phase = match node.phase {
+        Phase::Failed => RunPhase::Failed,
+        Phase::Error => RunPhase::Error,
+        _ => RunPhase::Succeeded,
+    };
+    let message = match (state.shutdown, unmade) {
+        (Some(strategy), _) => alloc::format!("Stopped with strategy '{}'", strategy.as_str()),
+        (None, true) => alloc::format!("error in entry template execution: {}", node.message),
+        (None, false) => node.message.clone(),
+    };
+    let outputs: Outputs = node.outputs.as_deref().cloned().unwrap_or_default();
+    let phase = if state.shutdown.is_some() { RunPhase::Failed } else { phase };
+    stop::close_open(draft, &String::from("the run has ended"));
+    draft.emit(Event::RunEnded { phase, message, outputs });
+}

@@ -1,0 +1,78 @@
+//! The draft of one decision: the events of an input, each folded into the state the moment it is emitted, and the commands that
+//! follow from them. Nothing of it may leave before the events are durable.
+//! It must never change the state but through `evolve`.
+
+use crate::commands;
+use crate::evolve::evolve;
+use crate::state::State;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use model::event::Recorded;
+use model::{Command, Event, NodeId, Time};
+
+pub struct Draft<'a> {
+    state: &'a mut State,
+    at: Time,
+    events: Vec<Recorded>,
+    commands: Vec<Held>,
+    /// Nodes whose end their container has not looked at yet.
+    pub(crate) ended: VecDeque<NodeId>,
+}
+
+/// A command and the event that it follows from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Held {
+    /// How many events of this draft must be durable before the command may go.
+    pub after: usize,
+    pub command: Command,
+}
+
+/// What a decision came to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Decided {
+    pub events: Vec<Recorded>,
+    pub commands: Vec<Held>,
+}
+
+impl<'a> Draft<'a> {
+    /// Time never runs backwards: an earlier `at` is raised to the last one.
+    pub fn new(state: &'a mut State, at: Time) -> Self {
+        let at = at.max(state.now);
+        Self { state, at, events: Vec::new(), commands: Vec::new(), ended: VecDeque::new() }
+    }
+
+    pub fn state(&self) -> &State {
+        self.state
+    }
+
+    pub fn at(&self) -> Time {
+        self.at
+    }
+
+    pub fn finish(self) -> Decided {
+        Decided { events: self.events, commands: self.commands }
+    }
+
+    /// Records a fact: the next rule sees it.
+    pub(crate) fn emit(&mut self, event: Event) {
+        let recorded = Recorded { at: self.at, event };
+        evolve(self.state, &recorded);
+        let after = self.events.len() + 1;
+        let follows = commands::follow(self.state, &recorded.event);
+        self.commands.extend(follows.into_iter().map(|command| Held { after, command }));
+        if let Event::NodeAdded(added) = &recorded.event
+            && added.phase.is_fulfilled()
+        {
+            self.ended.push_back(added.node);
+        }
+        if let Event::NodeEnded(ended) = &recorded.event {
+            self.ended.push_back(ended.node);
+        }
+        self.events.push(recorded);
+    }
+
+    /// An answer that needs no event.
+    pub(crate) fn answer(&mut self, command: Command) {
+        self.commands.push(Held { after: self.events.len(), command });
+    }
+}

@@ -1,0 +1,293 @@
+//! The fold: how each event changes the state. Bookkeeping only, and total: it decides nothing and refuses nothing.
+//! It must never be given an event that `decide` did not emit from this very state.
+
+use crate::globals;
+use crate::graph::Graph;
+use crate::leaf;
+use crate::scope::Scope;
+use crate::state::{Attempt, Body, DagBody, GroupBody, Node, RetryBody, SiteBody, State, StepsBody};
+use crate::targets;
+use alloc::sync::Arc;
+use model::event::{AttemptEnded, LoopOpened, NodeAdded, NodeEnded, Recorded, Site};
+use model::plan::Body as PlanBody;
+use model::{Event, NodeId, NodeKind, Phase, RunPhase, RunRecord, TemplateId, Time};
+
+pub fn evolve(state: &mut State, recorded: &Recorded) {
+    state.now = recorded.at;
+    let at = recorded.at;
+    match &recorded.event {
+        Event::RunCreated(record) => created(state, record),
+        Event::NodeAdded(added) => node_added(state, added, at),
+        Event::AttemptStarted { node, epoch, .. } => attempt_started(state, *node, epoch, at),
+        Event::AttemptEnded(ended) => attempt_ended(state, ended),
+        Event::AttemptAdded { node, n } => attempt_added(state, *node, *n),
+        Event::NodeEnded(ended) => node_ended(state, ended, at),
+        Event::LoopOpened(opened) => loop_opened(state, opened),
+        Event::RetryDelayed { node, until, message } => {
+            state.nodes[node.index()].message.clone_from(message);
+            state.delayed.insert((*until, *node));
+            if let Body::Retry(retry) = &mut state.nodes[node.index()].body {
+                retry.until = Some(*until);
+            }
+        }
+        Event::EnvironmentLocked(lock) => {
+            state.locked.insert(lock.requirements.clone());
+        }
+        Event::RunResumed { .. } => {}
+        Event::ShutdownRequested { strategy, .. } => state.shutdown = Some(*strategy),
+        Event::DeadlineExceeded => state.deadline_exceeded = true,
+        Event::CallAdded(call) => {
+            let key = (call.parent, call.name.clone(), call.counter);
+            state.calls.insert(key, (call.fingerprint.clone(), call.child));
+        }
+        Event::RunEnded { phase, message, outputs } => {
+            state.phase = Some(*phase);
+            state.message.clone_from(message);
+            state.outputs = outputs.clone();
+        }
+    }
+}
+
+/// Folds a whole log.
+pub fn fold<'a>(events: impl IntoIterator<Item = &'a Recorded>) -> State {
+    let mut state = State::default();
+    events.into_iter().for_each(|event| evolve(&mut state, event));
+    state
+}
+
+fn created(state: &mut State, record: &RunRecord) {
+    let graphs = record.plan.templates.iter().enumerate().filter_map(|(i, template)| match &template.body {
+        PlanBody::Dag(dag) => Some((TemplateId(i as u32), Graph::of(dag))),
+        _ => None,
+    });
+    state.graphs = Arc::new(graphs.collect());
+    state.globals = Arc::new(globals::of(record));
+    state.locked = record.environments.iter().map(|lock| lock.requirements.clone()).collect();
+    state.record = Some(Arc::new(record.clone()));
+    state.phase = Some(RunPhase::Running);
+}
+
+fn node_added(state: &mut State, added: &NodeAdded, at: Time) {
+    let id = added.node;
+    let fulfilled = added.phase.is_fulfilled();
+    let is_leaf = added.kind == NodeKind::Pod;
+    state.nodes.push(Node {
+        name: added.name.as_str().into(),
+        display_name: added.display_name.as_str().into(),
+        kind: added.kind,
+        phase: added.phase,
+        message: added.message.clone(),
+        template: added.template,
+        boundary: added.boundary,
+        place: added.place.clone(),
+        site: added.site,
+        inputs: Arc::new(added.inputs.clone()),
+        outputs: None,
+        retried: added.retried,
+        added_at: at,
+        started_at: (!is_leaf).then_some(at),
+        ended_at: fulfilled.then_some(at),
+        body: Body::Nothing,
+    });
+    let body = new_body(state, id, added);
+    state.nodes[id.index()].body = body;
+    if is_leaf && !fulfilled {
+        state.active_leaves += 1;
+        state.open_attempts.insert(id);
+        if let Some(due) = timeout_of(state, id, at) {
+            state.timeouts.insert((due, id));
+        }
+    }
+    attach(state, id, fulfilled);
+    refresh_willing(state, id);
+}
+
+fn timeout_of(state: &State, id: NodeId, at: Time) -> Option<Time> {
+    let template = state.template_of(id)?;
+    let node = state.node(id);
+    let scope = leaf::scope(state, template, &node.name, &node.inputs);
+    leaf::timeout_us(template, &scope).ok().flatten().map(|us| at.plus_us(us))
+}
+
+fn new_body(state: &State, id: NodeId, added: &NodeAdded) -> Body {
+    match added.kind {
+        NodeKind::Pod => Body::Leaf(Attempt { n: 0, epoch: None, ended: false }),
+        NodeKind::Steps => Body::Steps(StepsBody::default()),
+        NodeKind::StepGroup => Body::StepGroup(GroupBody { sites: group_sites(state, added), ..GroupBody::default() }),
+        NodeKind::Dag => Body::Dag(dag_body(state, id)),
+        NodeKind::TaskGroup => Body::TaskGroup(GroupBody { sites: alloc::vec![SiteBody::default()], ..GroupBody::default() }),
+        NodeKind::Retry => Body::Retry(RetryBody::default()),
+        NodeKind::Skipped | NodeKind::Suspend => Body::Nothing,
+    }
+}
+
+/// The steps of the group: one child for each that is no loop; loops say later how many.
+fn group_sites(state: &State, added: &NodeAdded) -> alloc::vec::Vec<SiteBody> {
+    let template = added.boundary.and_then(|boundary| state.template_of(boundary));
+    let (Some(template), Some(site)) = (template, added.site) else { return alloc::vec::Vec::new() };
+    let PlanBody::Steps(groups) = &template.body else { return alloc::vec::Vec::new() };
+    let tasks = groups.get(site.group as usize).map(alloc::vec::Vec::as_slice).unwrap_or_default();
+    tasks.iter().map(|task| SiteBody { items: None, created: 0, total: u32::from(!task.is_loop()) }).collect()
+}
+
+fn dag_body(state: &State, id: NodeId) -> DagBody {
+    let Some(graph) = state.graph_of(id) else { return DagBody::default() };
+    let wanted = graph.wanted(&targets::of(&Scope::of_site(state, id, crate::scope::Reach::Nothing, None), id));
+    let waiting: alloc::vec::Vec<u32> = graph.refs.iter().map(|refs| refs.len() as u32).collect();
+    let count = waiting.len() as u32;
+    let ready = (0..count).filter(|&t| waiting[t as usize] == 0 && wanted[t as usize]).collect();
+    // A task that no target wants waits for ever.
+    let waiting = waiting.iter().zip(&wanted).map(|(n, wanted)| if *wanted { *n } else { u32::MAX }).collect();
+    DagBody { tasks: alloc::vec![None; count as usize], waiting, ready, open: 0 }
+}
+
+/// Tells the container that it has a new child.
+fn attach(state: &mut State, id: NodeId, fulfilled: bool) {
+    let Some(container) = state.container(id) else { return };
+    let node = state.node(id);
+    let (kind, phase) = (node.kind, node.phase);
+    let site = node.site.unwrap_or(Site { group: 0, task: 0, item: None });
+    let open = u32::from(!fulfilled);
+    match &mut state.nodes[container.index()].body {
+        Body::Steps(steps) => steps.groups.push(id),
+        Body::StepGroup(group) => {
+            group.children.push(id);
+            group.open += open;
+            group.doomed |= kind == NodeKind::Skipped && phase == Phase::Error;
+            if let Some(of) = group.sites.get_mut(site.task as usize) {
+                of.created += 1;
+            }
+        }
+        Body::TaskGroup(group) => {
+            group.children.push(id);
+            group.open += open;
+            group.sites[0].created += 1;
+        }
+        Body::Dag(dag) => {
+            dag.tasks[site.task as usize] = Some(id);
+            dag.ready.remove(&site.task);
+            dag.open += open;
+        }
+        Body::Retry(retry) => {
+            retry.tries.push(id);
+            clear_delay(state, container);
+        }
+        Body::Nothing | Body::Leaf(_) => {}
+    }
+    if fulfilled {
+        release_dependents(state, container, site.task);
+    }
+    refresh_willing(state, container);
+}
+
+fn clear_delay(state: &mut State, retry: NodeId) {
+    if let Body::Retry(body) = &mut state.nodes[retry.index()].body
+        && let Some(until) = body.until.take()
+    {
+        state.delayed.remove(&(until, retry));
+        state.nodes[retry.index()].message.clear();
+    }
+}
+
+/// A task of a DAG ended: what waited for it waits for one less.
+fn release_dependents(state: &mut State, dag: NodeId, task: u32) {
+    let graphs = state.graphs.clone();
+    let Some(graph) = state.node(dag).template.and_then(|template| graphs.get(&template)) else { return };
+    let Body::Dag(body) = &mut state.nodes[dag.index()].body else { return };
+    for dependent in &graph.dependents[task as usize] {
+        let waiting = &mut body.waiting[*dependent as usize];
+        if *waiting != u32::MAX {
+            *waiting = waiting.saturating_sub(1);
+            if *waiting == 0 && body.tasks[*dependent as usize].is_none() {
+                body.ready.insert(*dependent);
+            }
+        }
+    }
+}
+
+/// Keeps `willing` in step with what the node's body says.
+fn refresh_willing(state: &mut State, id: NodeId) {
+    let node = state.node(id);
+    let willing = !node.phase.is_fulfilled()
+        && match &node.body {
+            Body::StepGroup(group) | Body::TaskGroup(group) => group.next().is_some(),
+            Body::Dag(dag) => !dag.ready.is_empty(),
+            _ => false,
+        };
+    if willing {
+        state.willing.insert(id);
+    } else {
+        state.willing.remove(&id);
+    }
+}
+
+fn attempt_started(state: &mut State, id: NodeId, epoch: &model::input::Epoch, at: Time) {
+    state.timeouts.retain(|(_, node)| *node != id);
+    let node = &mut state.nodes[id.index()];
+    node.phase = Phase::Running;
+    node.started_at.get_or_insert(at);
+    if let Body::Leaf(attempt) = &mut node.body {
+        attempt.epoch = Some(epoch.clone());
+    }
+}
+
+fn attempt_ended(state: &mut State, ended: &AttemptEnded) {
+    let node = &mut state.nodes[ended.node.index()];
+    if let Body::Leaf(attempt) = &mut node.body
+        && attempt.n == ended.n
+    {
+        attempt.ended = true;
+        if let (Some(at), false) = (ended.started_at, node.phase.is_fulfilled()) {
+            node.started_at = Some(at);
+        }
+        state.open_attempts.remove(&ended.node);
+    }
+}
+
+fn attempt_added(state: &mut State, id: NodeId, n: u32) {
+    let node = &mut state.nodes[id.index()];
+    node.phase = Phase::Pending;
+    node.body = Body::Leaf(Attempt { n, epoch: None, ended: false });
+    state.open_attempts.insert(id);
+}
+
+fn node_ended(state: &mut State, ended: &NodeEnded, at: Time) {
+    let id = ended.node;
+    clear_delay(state, id);
+    let node = &mut state.nodes[id.index()];
+    node.phase = ended.phase;
+    node.message.clone_from(&ended.message);
+    node.ended_at = Some(at);
+    node.outputs = (!ended.outputs.is_empty()).then(|| Arc::new(ended.outputs.clone()));
+    if let Body::Leaf(attempt) = &mut node.body {
+        let placed = attempt.epoch.is_some();
+        attempt.ended |= !placed;
+        state.active_leaves -= 1;
+        state.timeouts.retain(|(_, node)| *node != id);
+        if !placed {
+            state.open_attempts.remove(&id);
+        }
+    }
+    state.willing.remove(&id);
+    if let Some(container) = state.container(id) {
+        let task = state.node(id).site.map_or(0, |site| site.task);
+        match &mut state.nodes[container.index()].body {
+            Body::StepGroup(group) | Body::TaskGroup(group) => group.open -= 1,
+            Body::Dag(dag) => dag.open -= 1,
+            _ => {}
+        }
+        release_dependents(state, container, task);
+        refresh_willing(state, container);
+    }
+}
+
+fn loop_opened(state: &mut State, opened: &LoopOpened) {
+    let body = &mut state.nodes[opened.node.index()].body;
+    if let Body::StepGroup(group) | Body::TaskGroup(group) = body
+        && let Some(site) = group.sites.get_mut(opened.task as usize)
+    {
+        site.total = opened.items.len();
+        site.items = Some(Arc::new(opened.items.clone()));
+    }
+    refresh_willing(state, opened.node);
+}

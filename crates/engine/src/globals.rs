@@ -1,0 +1,100 @@
+//! `workflow.*`: the variables that are the same everywhere in a run (upstream `setGlobalParameters`).
+//! It must never be computed twice for a run: they stand in the state.
+
+use crate::json::write_string;
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::{String, ToString};
+use expr::{Instant, Zone};
+use expr::{Value, gofmt};
+use model::RunRecord;
+use model::node::Parameter;
+
+/// The strftime letters that have a variable of their own below `workflow.creationTimestamp`.
+const TIME_LETTERS: &str = "ABHILMSYZabdmpyz";
+
+/// All of `workflow.*` for a run.
+pub fn of(record: &RunRecord) -> BTreeMap<String, Value> {
+    let plan = &record.plan;
+    let mut globals = BTreeMap::new();
+    let mut set = |name: &str, value: String| globals.insert(format!("workflow.{name}"), Value::str(value));
+    set("name", record.name.clone());
+    set("namespace", plan.metadata.namespace.clone());
+    set("uid", record.id.0.clone());
+    set("mainEntrypoint", plan.template(plan.entrypoint).name.clone());
+    set("serviceAccountName", plan.service_account.clone());
+    if plan.priority != 0 {
+        set("priority", plan.priority.to_string());
+    }
+    let created = rfc3339(record.created_at);
+    let instant = instant(record.created_at);
+    for letter in TIME_LETTERS.chars() {
+        set(&format!("creationTimestamp.{letter}"), gofmt::strftime(&instant, &format!("%{letter}")));
+    }
+    set("creationTimestamp", created.clone());
+    set("creationTimestamp.RFC3339", created);
+    set("creationTimestamp.s", record.created_at.seconds().to_string());
+    for (group, entries) in [("labels", &plan.metadata.labels), ("annotations", &plan.metadata.annotations)] {
+        for (key, value) in entries {
+            set(&format!("{group}.{key}"), value.clone());
+        }
+        let json = json_map(entries);
+        set(group, json.clone());
+        set(&format!("{group}.json"), json);
+    }
+    if let Some(time) = plan.metadata.annotations.get("workflows.argoproj.io/scheduled-time") {
+        set("scheduledTime", time.clone());
+    }
+    let parameters = parameters(record);
+    for parameter in &parameters {
+        set(&format!("parameters.{}", parameter.name), parameter.value.clone());
+    }
+    let json = json_parameters(&parameters);
+    set("parameters", json.clone());
+    set("parameters.json", json);
+    globals
+}
+
+/// The workflow's parameters with the values of this run: those given at the start, else the document's.
+pub fn parameters(record: &RunRecord) -> alloc::vec::Vec<Parameter> {
+    let given = |name: &str| record.parameters.iter().find(|p| p.name == name).map(|p| p.value.clone());
+    let declared = record.plan.arguments.parameters.iter().map(|p| {
+        let own = || p.value.as_ref().or(p.default.as_ref()).map(|text| text.0.clone());
+        Parameter { name: p.name.clone(), value: given(&p.name).or_else(own).unwrap_or_default() }
+    });
+    declared.collect()
+}
+
+fn json_map(entries: &BTreeMap<String, String>) -> String {
+    if entries.is_empty() {
+        return "null".to_string();
+    }
+    let map = entries.iter().map(|(key, value)| (key.clone(), crate::json::Json::Text(value.clone()))).collect();
+    crate::json::Json::Map(map).to_text()
+}
+
+/// `[{"name":…,"value":…},…]`, `null` for none.
+pub(crate) fn json_parameters(parameters: &[Parameter]) -> String {
+    if parameters.is_empty() {
+        return "null".to_string();
+    }
+    let mut out = String::from("[");
+    for (i, parameter) in parameters.iter().enumerate() {
+        out.push_str(if i == 0 { "{\"name\":" } else { ",{\"name\":" });
+        write_string(&parameter.name, &mut out);
+        out.push_str(",\"value\":");
+        write_string(&parameter.value, &mut out);
+        out.push('}');
+    }
+    out.push(']');
+    out
+}
+
+fn instant(time: model::Time) -> Instant {
+    Instant { unix: time.seconds(), nanos: 0, zone: Zone::Utc }
+}
+
+/// A time as Argo writes it: RFC 3339, whole seconds, UTC.
+pub fn rfc3339(time: model::Time) -> String {
+    gofmt::strftime(&instant(time), "%Y-%m-%dT%H:%M:%SZ")
+}

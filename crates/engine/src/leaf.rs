@@ -1,0 +1,262 @@
+//! Leaves: what an attempt of a container or script needs, and what its end means for the node.
+//! It must never keep a resolved text: bindings are stored, texts are resolved when a command is made.
+
+use crate::arguments::SUB_PATH;
+use crate::loops;
+use crate::quantity;
+use crate::retry;
+use crate::scope::{Reach, Scope, Strictness, output_paths, resolve};
+use crate::state::{Body, State};
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use model::attempt::{Amounts, InputFile, Mount, Wanted, WantedArtifact, WantedParameter};
+use model::event::Placement;
+use model::node::Inputs;
+use model::plan::{Body as PlanBody, Leaf, OutputSource, Template};
+use model::{AttemptKey, Exit, Launch, NodeId, Outcome, Outputs, Phase, Text, Time, limits};
+
+/// The scope of a leaf's own texts.
+pub(crate) fn scope<'a>(state: &'a State, template: &'a Template, name: &str, inputs: &'a Inputs) -> Scope<'a> {
+    let run = &state.record().name;
+    let mut locals = alloc::vec![
+        ("node.name".to_string(), name.to_string()),
+        ("pod.name".to_string(), model::ids::argo_pod_name(run, name, &template.name)),
+    ];
+    locals.extend(output_paths(template));
+    Scope { state, boundary: None, reach: Reach::Nothing, inputs: Some(inputs), item: None, locals }
+}
+
+/// `retries` and `lastRetry.*` of the try that comes after those of the Retry node.
+pub(crate) fn retry_locals(state: &State, retry: NodeId, upto: usize) -> Vec<(String, String)> {
+    let Body::Retry(body) = &state.node(retry).body else { return Vec::new() };
+    let mut locals = alloc::vec![("retries".to_string(), upto.to_string())];
+    if let Some(situation) = upto.checked_sub(1).and_then(|last| situation(state, &body.tries[..=last])) {
+        let of_last = retry::variables(&situation).into_iter().filter(|(name, _)| name != "retries");
+        locals.extend(of_last.map(|(name, value)| (name, value.to_text())));
+    }
+    locals
+}
+
+/// What the retry rules look at after these tries.
+pub(crate) fn situation<'a>(state: &'a State, tries: &[NodeId]) -> Option<retry::Situation<'a>> {
+    let first = state.node(*tries.first()?);
+    let last = state.node(*tries.last()?);
+    Some(retry::Situation {
+        now: state.now,
+        tries: tries.len() as u32,
+        first_started_at: first.started_at.unwrap_or(first.added_at),
+        last: retry::Try {
+            phase: last.phase,
+            started_at: last.started_at.unwrap_or(last.added_at),
+            ended_at: last.ended_at.unwrap_or(state.now),
+            message: &last.message,
+            exit_code: last.outputs.as_ref().and_then(|o| o.exit_code),
+        },
+        shutdown: state.shutdown,
+        deadline_exceeded: state.deadline_exceeded,
+    })
+}
+
+/// The scope of an existing leaf node, with what its Retry node adds.
+fn scope_of(state: &State, id: NodeId) -> Option<(&Template, Scope<'_>)> {
+    let node = state.node(id);
+    let template = state.template_of(id)?;
+    let mut scope = scope(state, template, &node.name, &node.inputs);
+    if let Placement::Under(parent) = node.place
+        && let Body::Retry(body) = &state.node(parent).body
+    {
+        let index = body.tries.iter().position(|try_id| *try_id == id).unwrap_or(0);
+        scope.locals.extend(retry_locals(state, parent, index));
+    }
+    Some((template, scope))
+}
+
+/// All that is needed to launch the current attempt of a leaf.
+pub(crate) fn launch(state: &State, id: NodeId) -> Result<Launch, String> {
+    let (template, scope) = scope_of(state, id).ok_or("the node has no template")?;
+    let PlanBody::Leaf(leaf) = &template.body else { return Err("the node is no leaf".to_string()) };
+    let record = state.record();
+    let node = state.node(id);
+    let text = |text: &Text| resolve(text, &scope, Strictness::Lenient);
+    let texts = |list: &[Text]| list.iter().map(text).collect::<Result<Vec<_>, _>>();
+    Ok(Launch {
+        key: key(state, id),
+        run_name: record.name.clone(),
+        node_name: node.name.to_string(),
+        template: template.name.clone(),
+        image: text(&leaf.image)?,
+        command: texts(&leaf.command)?,
+        args: texts(&leaf.args)?,
+        script: leaf.source.as_ref().map(text).transpose()?,
+        working_dir: leaf.working_dir.as_ref().map(text).transpose()?,
+        env: leaf.env.iter().map(|e| Ok((text(&e.name)?, text(&e.value)?))).collect::<Result<_, String>>()?,
+        mounts: mounts(leaf, &scope)?,
+        inputs: inputs(template, &node.inputs),
+        outputs: wanted(template, &scope)?,
+        requests: amounts(&leaf.resources.requests, &scope)?,
+        limits: amounts(&leaf.resources.limits, &scope)?,
+        deadline_s: deadline(template, &scope, state.now, node.added_at)?,
+        grace_s: limits::GRACE_SECONDS,
+        python_requirements: leaf.python_requirements.clone(),
+        profile: record.profile,
+        source: record.source.tree,
+        directory: record.source.directory.clone(),
+    })
+}
+
+pub(crate) fn key(state: &State, id: NodeId) -> AttemptKey {
+    let n = state.node(id).attempt().map_or(0, |attempt| attempt.n);
+    AttemptKey { run: state.record().id.clone(), node: id, n }
+}
+
+/// Checks, before a node is made of it, that the leaf's texts resolve.
+pub(crate) fn check(template: &Template, scope: &Scope<'_>) -> Result<(), String> {
+    let PlanBody::Leaf(leaf) = &template.body else { return Ok(()) };
+    let texts = leaf.command.iter().chain(&leaf.args).chain(&leaf.source).chain(&leaf.working_dir);
+    let env = leaf.env.iter().map(|e| &e.value);
+    for text in texts.chain(env).chain([&leaf.image]) {
+        resolve(text, scope, Strictness::Lenient)?;
+    }
+    amounts(&leaf.resources.requests, scope)?;
+    amounts(&leaf.resources.limits, scope)?;
+    deadline(template, scope, Time(0), Time(0))?;
+    Ok(())
+}
+
+fn mounts(leaf: &Leaf, scope: &Scope<'_>) -> Result<Vec<Mount>, String> {
+    let resolved = leaf.mounts.iter().map(|mount| {
+        Ok(Mount {
+            volume: mount.volume.clone(),
+            path: resolve(&mount.path, scope, Strictness::Lenient)?,
+            sub_path: resolve(&mount.sub_path, scope, Strictness::Lenient)?,
+            read_only: mount.read_only,
+        })
+    });
+    resolved.collect()
+}
+
+fn inputs(template: &Template, inputs: &Inputs) -> Vec<InputFile> {
+    let declared = |name: &str| template.inputs.artifacts.iter().find(|a| a.name == name);
+    let files = inputs.artifacts.iter().filter_map(|named| {
+        let artifact = named.artifact.clone()?;
+        let declared = declared(&named.name);
+        Some(InputFile {
+            name: named.name.clone(),
+            path: named.path.clone(),
+            sub_path: artifact.metadata.get(SUB_PATH).cloned().unwrap_or_default(),
+            mode: declared.and_then(|d| d.mode),
+            recurse_mode: declared.is_some_and(|d| d.recurse_mode),
+            artifact,
+        })
+    });
+    files.collect()
+}
+
+fn wanted(template: &Template, scope: &Scope<'_>) -> Result<Wanted, String> {
+    let text = |text: &Text| resolve(text, scope, Strictness::Lenient);
+    let mut wanted = Wanted::default();
+    for parameter in &template.outputs.parameters {
+        if let OutputSource::Path(path) = &parameter.source {
+            let default = parameter.default.as_ref().map(text).transpose()?;
+            wanted.parameters.push(WantedParameter { name: parameter.name.clone(), path: text(path)?, default });
+        }
+    }
+    for artifact in &template.outputs.artifacts {
+        let (name, path) = (artifact.name.clone(), text(&artifact.path)?);
+        wanted.artifacts.push(WantedArtifact { name, path, optional: artifact.optional });
+    }
+    Ok(wanted)
+}
+
+/// Amounts of cpu, memory and GPUs; other names only place a pod.
+pub(crate) fn amounts(amounts: &BTreeMap<String, Text>, scope: &Scope<'_>) -> Result<Amounts, String> {
+    let text = |name: &str| amounts.get(name).map(|text| resolve(text, scope, Strictness::Lenient)).transpose();
+    let gpus = match text("nvidia.com/gpu")? {
+        Some(count) => Some(u32::try_from(quantity::whole(&count)?).unwrap_or(u32::MAX)),
+        None => None,
+    };
+    Ok(Amounts {
+        cpu_millis: text("cpu")?.map(|t| quantity::millis(&t)).transpose()?,
+        memory_bytes: text("memory")?.map(|t| quantity::whole(&t)).transpose()?,
+        gpus,
+    })
+}
+
+/// Seconds that the process may run: `activeDeadlineSeconds`, and what is left of `timeout`, which counts pending time too.
+fn deadline(template: &Template, scope: &Scope<'_>, now: Time, added: Time) -> Result<Option<i64>, String> {
+    let active = match &template.active_deadline {
+        Some(text) => Some(loops::atoi(&resolve(text, scope, Strictness::Lenient)?)?),
+        None => None,
+    };
+    let timeout = timeout_us(template, scope)?.map(|us| {
+        let left = us - now.since_us(added);
+        (left.max(0) + Time::SECOND_US - 1) / Time::SECOND_US
+    });
+    Ok([active, timeout].into_iter().flatten().min())
+}
+
+/// The template's `timeout` in microseconds.
+pub(crate) fn timeout_us(template: &Template, scope: &Scope<'_>) -> Result<Option<i64>, String> {
+    let Some(text) = &template.timeout else { return Ok(None) };
+    let text = resolve(text, scope, Strictness::Lenient)?;
+    if text.is_empty() { Ok(None) } else { retry::duration_us(&text).map(Some) }
+}
+
+/// What the end of the counting attempt means for the node: phase, message, outputs. Not for `Lost`.
+pub(crate) fn meaning(state: &State, id: NodeId, outcome: &Outcome) -> (Phase, String, Outputs) {
+    let (phase, message, exit_code) = verdict(state, outcome);
+    let mut outputs = Outputs {
+        result: outcome.result.clone(),
+        exit_code,
+        parameters: outcome.parameters.clone(),
+        artifacts: outcome.artifacts.clone(),
+    };
+    if let Some(template) = state.template_of(id) {
+        literal_outputs(state, id, template, &mut outputs);
+    }
+    (phase, message, outputs)
+}
+
+fn verdict(state: &State, outcome: &Outcome) -> (Phase, String, Option<i32>) {
+    if let Some(strategy) = state.shutdown {
+        return (Phase::Failed, format!("workflow shutdown with strategy:  {}", strategy.as_str()), None);
+    }
+    if state.deadline_exceeded {
+        return (Phase::Failed, "Step exceeded its deadline".to_string(), None);
+    }
+    let failed = |code: i32| (Phase::Failed, format!("main: Error (exit code {code})"), Some(code));
+    match (&outcome.exit, &outcome.collect_error) {
+        (Exit::Exited(0), None) => (Phase::Succeeded, String::new(), Some(0)),
+        (Exit::Exited(0), Some(reason)) => (Phase::Error, format!("wait: Error (exit code 64): {reason}"), Some(0)),
+        (Exit::Exited(code), _) => failed(*code),
+        (Exit::Signalled(signal), _) => failed(128 + signal),
+        (Exit::Oom, _) => (Phase::Failed, "main: OOMKilled (exit code 137)".to_string(), Some(137)),
+        (Exit::Deadline, _) => {
+            (Phase::Failed, "Pod was active on the node longer than the specified deadline".to_string(), None)
+        }
+        (Exit::Cancelled, _) => (Phase::Failed, "cancelled".to_string(), None),
+        (Exit::Lost(why), _) => (Phase::Error, format!("attempt lost: {why}"), None),
+        (Exit::NotStarted(why), _) if why.starts_with(NOT_FOUND) => {
+            (Phase::Failed, format!("main: Error (exit code 64): {why}"), Some(64))
+        }
+        (Exit::NotStarted(why), _) => (Phase::Error, why.clone(), None),
+    }
+}
+
+/// How the executor begins the message of a command that is not there; upstream's executor ends with code 64 then.
+const NOT_FOUND: &str = "failed to find name in PATH";
+
+/// Output parameters of a leaf that are written in the document.
+fn literal_outputs(state: &State, id: NodeId, template: &Template, outputs: &mut Outputs) {
+    let node = state.node(id);
+    for parameter in &template.outputs.parameters {
+        if let OutputSource::Value(text) = &parameter.source {
+            let scope = scope(state, template, &node.name, &node.inputs);
+            if let Ok(value) = resolve(text, &scope, Strictness::Lenient) {
+                outputs.parameters.push(model::node::Parameter { name: parameter.name.clone(), value });
+            }
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Loops: what `withItems`, `withParam` and `withSequence` run over, and what each child is called and given (upstream
+//! `expandTask`, `processItem`, `expandSequence`).
+//! It must never scan an item for tags: items are data. (Only the text of `withItems` is scanned, before it becomes items.)
+
+use crate::json::Json;
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use expr::{Value, gofmt};
+use model::Text;
+use model::event::Items;
+use model::plan::{Sequence, With};
+
+/// One item of a loop.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Item {
+    /// What `{{item}}` is.
+    pub text: String,
+    /// What stands in the child's name, parentheses removed.
+    pub label: String,
+    /// What `{{item.KEY}}` is, for maps.
+    pub fields: BTreeMap<String, String>,
+}
+
+/// Resolves what a loop runs over. `resolve` substitutes tags in a text of the document.
+pub fn open(with: &With, resolve: &dyn Fn(&Text) -> Result<String, String>) -> Result<Items, String> {
+    match with {
+        With::Items(items) => items.iter().map(resolve).collect::<Result<_, _>>().map(Items::List),
+        With::Param(text) => list(&resolve(text)?).map(Items::List),
+        With::Sequence(sequence) => open_sequence(sequence, resolve),
+    }
+}
+
+/// The items of a `withParam` value.
+fn list(value: &str) -> Result<Vec<String>, String> {
+    let fails = |reason: String| format!("withParam value could not be parsed as a JSON list: {value}: {reason}");
+    let kind = match Json::parse(value).map_err(fails)? {
+        Json::List(items) => return Ok(items.iter().map(Json::to_text).collect()),
+        Json::Null => return Ok(Vec::new()),
+        Json::Map(_) => "object",
+        Json::Text(_) => "string",
+        Json::Number(_) => "number",
+        Json::Bool(_) => "bool",
+    };
+    Err(fails(format!("json: cannot unmarshal {kind} into Go value of type []v1alpha1.Item")))
+}
+
+fn open_sequence(sequence: &Sequence, resolve: &dyn Fn(&Text) -> Result<String, String>) -> Result<Items, String> {
+    let number = |text: &Option<Text>| text.as_ref().map(|t| atoi(&resolve(t)?)).transpose();
+    let (count, start, end) = (number(&sequence.count)?, number(&sequence.start)?, number(&sequence.end)?);
+    let format = sequence.format.clone();
+    let first = start.unwrap_or(0);
+    let last = match (count, end) {
+        (Some(0), _) => return Ok(Items::Sequence { first, step: 1, count: 0, format }),
+        (Some(count), _) => first.saturating_add(count).saturating_sub(1),
+        (None, Some(end)) => end,
+        (None, None) => return Err("must specify end or count in withSequence".to_string()),
+    };
+    let count = u32::try_from(last.abs_diff(first).saturating_add(1))
+        .ok()
+        .filter(|count| *count < model::limits::NODES_MAX)
+        .ok_or_else(|| format!("a loop of more than {} items", model::limits::NODES_MAX))?;
+    Ok(Items::Sequence { first, step: if first <= last { 1 } else { -1 }, count, format })
+}
+
+/// `strconv.Atoi`, with its error text.
+pub(crate) fn atoi(text: &str) -> Result<i64, String> {
+    let fails = |reason: &str| format!("strconv.Atoi: parsing {}: {reason}", gofmt::quote(text));
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(fails("invalid syntax"));
+    }
+    text.parse().map_err(|_| fails("value out of range"))
+}
+
+/// The item with this index. Precondition: `index < items.len()`.
+pub fn item(items: &Items, index: u32) -> Item {
+    match items {
+        Items::List(list) => match Json::parse(&list[index as usize]) {
+            Ok(json) => of_json(&json),
+            // The text of an item that is no JSON is the item.
+            Err(_) => of_text(&list[index as usize]),
+        },
+        Items::Sequence { first, step, format, .. } => {
+            let number = first + step * i64::from(index);
+            let text = if format.is_empty() {
+                number.to_string()
+            } else {
+                gofmt::sprintf(format, &[Value::Int(number)])
+            };
+            of_text(&text)
+        }
+    }
+}
+
+fn of_text(text: &str) -> Item {
+    Item { text: text.into(), label: without_parentheses(text), fields: BTreeMap::new() }
+}
+
+fn of_json(json: &Json) -> Item {
+    let label = match json {
+        Json::Map(entries) => {
+            let pairs: Vec<_> = entries.iter().map(|(key, value)| format!("{key}:{}", printed(value))).collect();
+            pairs.join(",")
+        }
+        Json::List(items) => format!("[{}]", items.iter().map(printed).collect::<Vec<_>>().join(" ")),
+        Json::Null => "[]".to_string(),
+        other => printed(other),
+    };
+    let text = match json {
+        Json::Text(text) => text.clone(),
+        other => other.to_text(),
+    };
+    let fields = match json {
+        Json::Map(entries) => entries.iter().map(|(key, value)| (key.clone(), printed(value))).collect(),
+        _ => BTreeMap::new(),
+    };
+    Item { text, label: without_parentheses(&label), fields }
+}
+
+/// Go's `%v` of an `Item`: a string is quoted and loses the quotes, everything else is its JSON.
+fn printed(json: &Json) -> String {
+    match json {
+        Json::Text(text) => {
+            let quoted = gofmt::quote(text);
+            quoted[1..quoted.len() - 1].to_string()
+        }
+        other => other.to_text(),
+    }
+}
+
+fn without_parentheses(text: &str) -> String {
+    text.chars().filter(|c| !matches!(c, '(' | ')')).collect()
+}
+
+/// The name of a loop's child: `name(INDEX:LABEL)`.
+pub fn child_name(task: &str, index: u32, item: &Item) -> String {
+    format!("{task}({index}:{})", item.label)
+}

@@ -1,0 +1,125 @@
+//! Call sites: what a step or a task comes to when it is due. The rules that steps and DAGs share.
+//! It must never know which of the two it serves beyond what the place says.
+
+use crate::arguments::{Given, give};
+use crate::invoke::{self, Call};
+use crate::loops::{self, Item};
+use crate::scope::{Reach, Scope, Strictness, resolve};
+use crate::state::{Body, State};
+use alloc::format;
+use alloc::string::String;
+use model::event::{Items, Placement, Site};
+use model::plan::Task;
+use model::{NodeId, TemplateId};
+
+/// One call that is due.
+pub(crate) struct Due<'a> {
+    pub task: &'a Task,
+    pub boundary: NodeId,
+    pub reach: Reach,
+    pub place: Placement,
+    pub site: Site,
+    /// What stands before the child's own name: `wf[0]`, `wf`.
+    pub prefix: &'a str,
+    pub item: Option<Item>,
+}
+
+/// What a call came to before a node is made of it.
+pub(crate) enum Ready {
+    /// `when` is false: the message.
+    Skip(String),
+    Go(TemplateId, Given),
+}
+
+impl Due<'_> {
+    /// The child's own name: the task's, with index and label of its item.
+    pub fn display_name(&self) -> String {
+        match (&self.item, self.site.item) {
+            (Some(item), Some(index)) => loops::child_name(&self.task.name, index, item),
+            _ => self.task.name.clone(),
+        }
+    }
+
+    pub fn call(&self, template: Option<TemplateId>) -> Call {
+        let display_name = self.display_name();
+        Call {
+            name: format!("{}.{display_name}", self.prefix),
+            display_name,
+            template,
+            boundary: Some(self.boundary),
+            place: self.place.clone(),
+            site: Some(self.site),
+            retried: false,
+        }
+    }
+
+    pub fn static_template(&self) -> Option<TemplateId> {
+        match &self.task.target {
+            model::plan::Target::Template(id) => Some(*id),
+            model::plan::Target::Named(_) => None,
+        }
+    }
+}
+
+/// Resolves `when`, target and arguments. The error is upstream's text.
+pub(crate) fn resolve_due(state: &State, due: &Due<'_>) -> Result<Ready, String> {
+    let scope = Scope::of_site(state, due.boundary, due.reach, due.item.as_ref());
+    // The tags of a loop's child have all been bound once its item is.
+    let strictness = if due.item.is_some() { Strictness::Strict } else { Strictness::Siblings };
+    if let Some(message) = skipped(due.task, &scope, strictness)? {
+        return Ok(Ready::Skip(message));
+    }
+    let template = invoke::target(state, &due.task.target, &scope)?;
+    Ok(Ready::Go(template, give(&due.task.arguments, &scope, strictness)?))
+}
+
+/// The message of a call whose `when` is false.
+fn skipped(task: &Task, scope: &Scope<'_>, strictness: Strictness) -> Result<Option<String>, String> {
+    let Some(when) = &task.when else { return Ok(None) };
+    let text = resolve(when, scope, strictness)?;
+    if text.is_empty() || expr::when::evaluate(&text)? { Ok(None) } else { Ok(Some(format!("when '{text}' evaluated false"))) }
+}
+
+/// Resolves what a loop runs over, and checks what its children will refer to.
+pub(crate) fn open_loop(state: &State, due: &Due<'_>) -> Result<Items, String> {
+    let scope = Scope::of_site(state, due.boundary, due.reach, None);
+    let with = due.task.with.as_ref().ok_or("not a loop")?;
+    loops::open(with, &|text| resolve(text, &scope, Strictness::Siblings))
+}
+
+/// Resolves the references of a loop's arguments as far as they do not need an item.
+pub(crate) fn check_loop(state: &State, due: &Due<'_>) -> Result<(), String> {
+    let scope = Scope::of_site(state, due.boundary, due.reach, None);
+    give(&due.task.arguments, &scope, Strictness::Siblings).map(|_| ())
+}
+
+/// Whether the limits on parallelism let `boundary` have one more child.
+pub(crate) fn has_room(state: &State, boundary: NodeId) -> bool {
+    let run = state.plan().parallelism.is_none_or(|max| state.active_leaves < max);
+    let own = state.template_of(boundary).and_then(|template| template.parallelism);
+    run && own.is_none_or(|max| state.active_children(boundary) < max)
+}
+
+/// Whether nothing new may start in the run.
+pub(crate) fn is_stopping(state: &State) -> bool {
+    state.shutdown.is_some() || state.deadline_exceeded || state.is_ended()
+}
+
+/// The message of a template that stops after a failure (`failFast` of the template).
+pub(crate) const FAIL_FAST: &str = "template has failed or errored children and failFast enabled";
+
+/// Whether `failFast` of the boundary's template forbids new children.
+pub(crate) fn failed_fast(state: &State, boundary: NodeId) -> bool {
+    if !state.template_of(boundary).is_some_and(|template| template.fail_fast) {
+        return false;
+    }
+    let failed = |id: &NodeId| state.node(*id).phase.is_failed_or_error();
+    match &state.node(boundary).body {
+        Body::Steps(steps) => steps.groups.iter().any(|group| match &state.node(*group).body {
+            Body::StepGroup(group) => group.children.iter().any(failed),
+            _ => false,
+        }),
+        Body::Dag(dag) => dag.tasks.iter().flatten().any(failed),
+        _ => false,
+    }
+}

@@ -1,0 +1,99 @@
+//! What ends a run before its time: stop, terminate, the deadline; and the timers that tell of it.
+//! It must never start anything.
+
+use crate::commands;
+use crate::decide::advance;
+use crate::draft::Draft;
+use crate::retries;
+use crate::state::State;
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use model::event::NodeEnded;
+use model::input::Shutdown;
+use model::{Event, NodeId, Outputs, Phase, Refusal};
+
+/// Stop may be followed by terminate; nothing else may follow.
+pub(crate) fn shut_down(draft: &mut Draft<'_>, strategy: Shutdown, by: &str) -> Result<(), Refusal> {
+    let state = draft.state();
+    if state.is_ended() {
+        return Err(Refusal::Ended);
+    }
+    if state.shutdown.is_some_and(|current| current >= strategy) {
+        return Err(Refusal::ShuttingDown);
+    }
+    draft.emit(Event::ShutdownRequested { strategy, by: by.into() });
+    let message = format!("workflow shutdown with strategy: {}", strategy.as_str());
+    halt(draft, &message);
+    Ok(())
+}
+
+/// A timer is due: the run's deadline, a node's timeout, the end of a back-off.
+pub(crate) fn woke(draft: &mut Draft<'_>) {
+    let now = draft.at();
+    if draft.state().is_ended() {
+        return;
+    }
+    if commands::deadline(draft.state()).is_some_and(|deadline| deadline <= now) {
+        draft.emit(Event::DeadlineExceeded);
+        halt(draft, "Step exceeded its deadline");
+        return;
+    }
+    while let Some((_, node)) = draft.state().timeouts.first().copied().filter(|(due, _)| *due <= now) {
+        end(draft, node, Phase::Failed, "timeout");
+    }
+    let due: Vec<NodeId> = draft.state().delayed.iter().take_while(|(due, _)| *due <= now).map(|(_, id)| *id).collect();
+    for id in due {
+        retries::follow(draft, id);
+    }
+}
+
+/// Ends what has not started, and lets what waits see that nothing starts any more.
+fn halt(draft: &mut Draft<'_>, message: &str) {
+    let unplaced = |state: &State, id: &NodeId| state.node(*id).attempt().is_some_and(|a| a.epoch.is_none());
+    let leaves: Vec<NodeId> =
+        draft.state().open_attempts.iter().copied().filter(|id| unplaced(draft.state(), id)).collect();
+    for id in leaves {
+        end(draft, id, Phase::Failed, message);
+    }
+    let delayed: Vec<NodeId> = draft.state().delayed.iter().map(|(_, id)| *id).collect();
+    for id in delayed {
+        retries::follow(draft, id);
+    }
+    let willing: Vec<NodeId> = draft.state().willing.iter().copied().collect();
+    for id in willing {
+        advance(draft, id);
+    }
+    end_suspended(draft, message);
+}
+
+/// Suspended nodes wait for a person who will not come.
+fn end_suspended(draft: &mut Draft<'_>, message: &str) {
+    let state = draft.state();
+    let open = state.nodes.iter().enumerate().filter(|(_, n)| n.kind == model::NodeKind::Suspend && !n.phase.is_fulfilled());
+    let open: Vec<NodeId> = open.map(|(i, _)| NodeId(i as u32)).collect();
+    for id in open {
+        end(draft, id, Phase::Failed, message);
+    }
+}
+
+fn end(draft: &mut Draft<'_>, node: NodeId, phase: Phase, message: &str) {
+    let ended = NodeEnded { node, phase, message: message.to_string(), outputs: Outputs::default() };
+    draft.emit(Event::NodeEnded(Box::new(ended)));
+}
+
+/// Ends every node that is still open, children first, without any rule seeing it.
+pub(crate) fn close_open(draft: &mut Draft<'_>, message: &String) {
+    let state = draft.state();
+    let open: Vec<NodeId> = (0..state.nodes.len() as u32)
+        .rev()
+        .map(NodeId)
+        .filter(|id| !state.node(*id).phase.is_fulfilled())
+        .collect();
+    for id in open {
+        end(draft, id, Phase::Failed, message);
+    }
+    draft.ended.clear();
+}
+

@@ -1,0 +1,290 @@
+//! Argo's Workflow object with its `status`, as `-o json` prints it and the compatible API will serve it.
+//! It must never hold a rule: names, phases and messages are the events'.
+
+use crate::edges::Edges;
+use crate::history::{History, NodeView};
+use crate::progress;
+use crate::stamp::rfc3339;
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use model::artifact::Content;
+use model::ids::argo_node_id;
+use model::node::{Inputs, NamedArtifact, Outputs, Parameter};
+use model::plan::Scope;
+use model::{NodeId, NodeKind};
+use serde::Serialize;
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Workflow {
+    pub api_version: &'static str,
+    pub kind: &'static str,
+    pub metadata: Metadata,
+    pub spec: Spec,
+    pub status: Status,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Metadata {
+    pub name: String,
+    pub namespace: String,
+    pub uid: String,
+    pub creation_timestamp: String,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// What of the spec is told again: the entrypoint and the arguments in force.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Spec {
+    pub entrypoint: String,
+    pub arguments: Parameters,
+}
+
+#[derive(Debug, Default, Serialize)]
+pub struct Parameters {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub parameters: Vec<Parameter>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    pub phase: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<String>,
+    pub finished_at: Option<String>,
+    pub progress: String,
+    #[serde(skip_serializing_if = "ArgoOutputs::is_empty")]
+    pub outputs: ArgoOutputs,
+    pub nodes: BTreeMap<String, ArgoNode>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ArgoNode {
+    pub id: String,
+    pub name: String,
+    pub display_name: String,
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    pub phase: &'static str,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub template_name: Option<String>,
+    pub template_scope: String,
+    #[serde(rename = "boundaryID", skip_serializing_if = "Option::is_none")]
+    pub boundary_id: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub children: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub outbound_nodes: Vec<String>,
+    #[serde(skip_serializing_if = "ArgoInputs::is_empty")]
+    pub inputs: ArgoInputs,
+    #[serde(skip_serializing_if = "ArgoOutputs::is_empty")]
+    pub outputs: ArgoOutputs,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub progress: Option<String>,
+    pub started_at: Option<String>,
+    pub finished_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node_flag: Option<NodeFlag>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct NodeFlag {
+    pub retried: bool,
+}
+
+#[derive(Debug, Default, Serialize)]
+pub struct ArgoInputs {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub parameters: Vec<Parameter>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub artifacts: Vec<ArgoArtifact>,
+}
+
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ArgoOutputs {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub parameters: Vec<Parameter>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub artifacts: Vec<ArgoArtifact>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<String>,
+}
+
+/// An artifact; where its bytes are is told in our own words.
+#[derive(Debug, Serialize)]
+pub struct ArgoArtifact {
+    pub name: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub raw: Option<Raw>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Raw {
+    pub data: String,
+}
+
+impl ArgoInputs {
+    fn is_empty(&self) -> bool {
+        self.parameters.is_empty() && self.artifacts.is_empty()
+    }
+}
+
+impl ArgoOutputs {
+    fn is_empty(&self) -> bool {
+        self.parameters.is_empty() && self.artifacts.is_empty() && self.result.is_none() && self.exit_code.is_none()
+    }
+}
+
+/// The Workflow object of a run; `None` before it was created.
+pub fn workflow(history: &History) -> Option<Workflow> {
+    let record = history.record.as_deref()?;
+    let plan = &record.plan;
+    let mut labels = plan.metadata.labels.clone();
+    let phase = history.phase.map_or("", model::RunPhase::as_str).to_string();
+    labels.insert("workflows.argoproj.io/phase".into(), phase.clone());
+    if history.ended_at.is_some() {
+        labels.insert("workflows.argoproj.io/completed".into(), "true".into());
+    }
+    let edges = Edges::of(history);
+    let progress = progress::of_nodes(history, &edges);
+    let names = Names { run: &record.name, history };
+    let nodes = history.nodes.iter().map(|node| {
+        let view = names.node(node, &edges, progress[node.id.index()]);
+        (view.id.clone(), view)
+    });
+    Some(Workflow {
+        api_version: "argoproj.io/v1alpha1",
+        kind: "Workflow",
+        metadata: Metadata {
+            name: record.name.clone(),
+            namespace: plan.metadata.namespace.clone(),
+            uid: record.id.0.clone(),
+            creation_timestamp: rfc3339(record.created_at),
+            labels,
+            annotations: plan.metadata.annotations.clone(),
+        },
+        spec: Spec {
+            entrypoint: plan.template(plan.entrypoint).name.clone(),
+            arguments: Parameters { parameters: parameters(record) },
+        },
+        status: Status {
+            phase,
+            message: history.message.clone(),
+            started_at: history.started_at.map(rfc3339),
+            finished_at: history.ended_at.map(rfc3339),
+            progress: text(progress::of_run(history)).unwrap_or_default(),
+            outputs: ArgoOutputs::default(),
+            nodes: nodes.collect(),
+        },
+    })
+}
+
+/// The parameters in force: given at the start, else the document's.
+fn parameters(record: &model::RunRecord) -> Vec<Parameter> {
+    let declared = record.plan.arguments.parameters.iter().map(|p| {
+        let given = record.parameters.iter().find(|given| given.name == p.name).map(|given| given.value.clone());
+        let own = || p.value.as_ref().or(p.default.as_ref()).map(|text| text.0.clone());
+        Parameter { name: p.name.clone(), value: given.or_else(own).unwrap_or_default() }
+    });
+    declared.collect()
+}
+
+fn text((done, all): progress::Progress) -> Option<String> {
+    (all > 0).then(|| format!("{done}/{all}"))
+}
+
+struct Names<'a> {
+    run: &'a str,
+    history: &'a History,
+}
+
+impl Names<'_> {
+    fn id(&self, id: NodeId) -> String {
+        argo_node_id(self.run, &self.history.node(id).name)
+    }
+
+    fn ids(&self, ids: &[NodeId]) -> Vec<String> {
+        ids.iter().map(|id| self.id(*id)).collect()
+    }
+
+    fn node(&self, node: &NodeView, edges: &Edges, progress: progress::Progress) -> ArgoNode {
+        let template = self.history.template(node);
+        let boundary = node.boundary.and_then(|id| self.history.template(self.history.node(id)));
+        let scope = template.or(boundary).map_or(&Scope::Local, |template| &template.scope);
+        let template_scope = match scope {
+            Scope::Local => format!("local/{}", self.run),
+            Scope::Namespaced(name) => format!("namespaced/{name}"),
+            Scope::Cluster(name) => format!("cluster/{name}"),
+        };
+        let name = template.filter(|t| !t.name.is_empty() && node.kind != NodeKind::StepGroup).map(|t| t.name.clone());
+        ArgoNode {
+            id: self.id(node.id),
+            name: node.name.to_string(),
+            display_name: node.display_name.to_string(),
+            kind: node.kind.as_str(),
+            phase: node.phase.as_str(),
+            message: node.message.clone(),
+            template_name: name,
+            template_scope,
+            boundary_id: node.boundary.map(|id| self.id(id)),
+            children: self.ids(&edges.children[node.id.index()]),
+            outbound_nodes: self.ids(&edges.outbound[node.id.index()]),
+            inputs: inputs(&node.inputs),
+            outputs: outputs(&node.outputs),
+            progress: text(progress),
+            started_at: node.started_at.map(rfc3339),
+            finished_at: node.ended_at.map(rfc3339),
+            node_flag: node.retried.then_some(NodeFlag { retried: true }),
+        }
+    }
+}
+
+fn inputs(inputs: &Inputs) -> ArgoInputs {
+    ArgoInputs { parameters: inputs.parameters.clone(), artifacts: inputs.artifacts.iter().map(artifact).collect() }
+}
+
+fn outputs(outputs: &Outputs) -> ArgoOutputs {
+    let there = outputs.artifacts.iter().filter(|named| named.artifact.is_some());
+    ArgoOutputs {
+        parameters: outputs.parameters.clone(),
+        artifacts: there.map(artifact).collect(),
+        result: outputs.result.clone(),
+        exit_code: outputs.exit_code.map(|code| code.to_string()),
+    }
+}
+
+fn artifact(named: &NamedArtifact) -> ArgoArtifact {
+    let content = named.artifact.as_ref().map(|artifact| &artifact.content);
+    ArgoArtifact {
+        name: named.name.clone(),
+        path: named.path.clone(),
+        digest: match content {
+            Some(Content::Blob(digest) | Content::Tree(digest)) => Some(digest.to_string()),
+            _ => None,
+        },
+        raw: match content {
+            Some(Content::Raw(data)) => Some(Raw { data: data.clone() }),
+            _ => None,
+        },
+    }
+}

@@ -1,0 +1,106 @@
+//! Argo's edges: `children` and `outboundNodes` of every node, which follow from where the nodes hang.
+//! It must never be computed while a run goes on at scale: it is made when somebody looks.
+
+use crate::history::{History, NodeView};
+use alloc::vec;
+use alloc::vec::Vec;
+use model::event::Placement;
+use model::plan::Body;
+use model::{NodeId, NodeKind};
+
+pub struct Edges {
+    /// Per node: its children as Argo's status lists them, in order, each once.
+    pub children: Vec<Vec<NodeId>>,
+    /// Per node: what of its inside leads outside; empty for all but ended steps and DAGs.
+    pub outbound: Vec<Vec<NodeId>>,
+}
+
+impl Edges {
+    pub fn of(history: &History) -> Self {
+        let count = history.nodes.len();
+        let mut held = vec![Vec::new(); count];
+        for node in &history.nodes {
+            if let Some(container) = history.container(node) {
+                held[container.index()].push(node.id);
+            }
+        }
+        let mut edges = Self { children: vec![Vec::new(); count], outbound: vec![Vec::new(); count] };
+        for node in history.nodes.iter().rev() {
+            if node.phase.is_fulfilled() {
+                edges.outbound[node.id.index()] = outbound(history, &held, node.id, true);
+            }
+        }
+        for node in &history.nodes {
+            for parent in edges.parents(history, &held, node) {
+                edges.children[parent.index()].push(node.id);
+            }
+        }
+        edges
+    }
+
+    fn parents(&self, history: &History, held: &[Vec<NodeId>], node: &NodeView) -> Vec<NodeId> {
+        match &node.place {
+            Placement::Root => Vec::new(),
+            Placement::Under(parent) => vec![*parent],
+            Placement::After(before) => {
+                let mut parents = Vec::new();
+                for id in before {
+                    if history.node(*id).kind == NodeKind::StepGroup {
+                        parents.extend(group_outbound(history, held, *id));
+                    } else {
+                        parents.extend(outbound(history, held, *id, false));
+                    }
+                }
+                parents.sort_unstable();
+                parents.dedup();
+                parents
+            }
+        }
+    }
+}
+
+/// What a finished group leads on from: the outbound nodes of its children, itself if it has none.
+fn group_outbound(history: &History, held: &[Vec<NodeId>], group: NodeId) -> Vec<NodeId> {
+    let children = &held[group.index()];
+    if children.is_empty() {
+        return vec![group];
+    }
+    children.iter().flat_map(|id| outbound(history, held, *id, false)).collect()
+}
+
+/// Outbound nodes (upstream `getOutboundNodes`). `own`: the field of the node itself, which only steps and DAGs have.
+fn outbound(history: &History, held: &[Vec<NodeId>], id: NodeId, own: bool) -> Vec<NodeId> {
+    let mut found = Vec::new();
+    let mut stack = vec![(id, own)];
+    while let Some((id, own)) = stack.pop() {
+        let node = history.node(id);
+        let inside = &held[id.index()];
+        match node.kind {
+            NodeKind::Steps => match inside.last() {
+                Some(group) if held[group.index()].is_empty() => found.push(*group),
+                Some(group) => stack.extend(held[group.index()].iter().rev().map(|id| (*id, false))),
+                None => {}
+            },
+            NodeKind::Dag => stack.extend(targets(history, node, inside).into_iter().rev().map(|id| (id, false))),
+            _ if own => {}
+            NodeKind::TaskGroup if !inside.is_empty() => stack.extend(inside.iter().rev().map(|id| (*id, false))),
+            NodeKind::Retry if !inside.is_empty() => found.extend(inside.last()),
+            _ => found.push(id),
+        }
+    }
+    found
+}
+
+/// The nodes of a DAG's target tasks.
+fn targets(history: &History, dag: &NodeView, inside: &[NodeId]) -> Vec<NodeId> {
+    let Some(Body::Dag(body)) = history.template(dag).map(|template| &template.body) else { return Vec::new() };
+    let named: Vec<&str> = body.target.as_str().split_whitespace().collect();
+    let task = |id: &NodeId| history.node(*id).site.and_then(|site| body.tasks.get(site.task as usize));
+    if named.is_empty() || body.target.has_tags() {
+        let needed = |id: &&NodeId| {
+            inside.iter().any(|other| matches!(&history.node(*other).place, Placement::After(before) if before.contains(id)))
+        };
+        return inside.iter().filter(|id| !needed(id)).copied().collect();
+    }
+    inside.iter().filter(|id| task(id).is_some_and(|task| named.contains(&task.name.as_str()))).copied().collect()
+}

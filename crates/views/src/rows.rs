@@ -1,0 +1,145 @@
+//! The rows that are kept beside the logs: `runs` for lists, `refs` for what holds which digest.
+//! It must never be read as the truth: `doctor --rebuild` makes them again.
+
+use crate::history::RunState;
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+use model::artifact::{ArtifactRef, Content};
+use model::event::Recorded;
+use model::row::{Cell, ColumnDef, ColumnKind, RowChange, TableDef};
+use model::{Event, NodeKind, Phase, RunId, RunPhase, RunRecord, Time};
+
+const fn text(name: &'static str) -> ColumnDef {
+    ColumnDef { name, kind: ColumnKind::Text }
+}
+
+const fn integer(name: &'static str) -> ColumnDef {
+    ColumnDef { name, kind: ColumnKind::Integer }
+}
+
+/// One row a run.
+pub static RUNS: TableDef = TableDef {
+    name: "runs",
+    columns: &[
+        text("id"),
+        text("name"),
+        text("workflow"),
+        text("namespace"),
+        text("phase"),
+        text("state"),
+        text("message"),
+        integer("created_at"),
+        integer("ended_at"),
+        integer("leaves_done"),
+        integer("leaves"),
+        text("trigger"),
+    ],
+    key_columns: 1,
+    indexed: &["name", "created_at", "state"],
+    version: 1,
+};
+
+/// What holds which digest: (digest, holder).
+pub static REFS: TableDef =
+    TableDef { name: "refs", columns: &[text("digest"), text("holder")], key_columns: 2, indexed: &["holder"], version: 1 };
+
+pub static TABLES: [&TableDef; 2] = [&RUNS, &REFS];
+
+/// The row of a run, folded without its nodes: what a list needs and no more.
+#[derive(Clone, Debug, Default)]
+pub struct RunRow {
+    record: Option<Arc<RunRecord>>,
+    phase: Option<RunPhase>,
+    message: String,
+    ended_at: Option<Time>,
+    cancelled: bool,
+    leaves: u32,
+    leaves_done: u32,
+    /// Which nodes are leaves: an end counts only for them.
+    is_leaf: Vec<bool>,
+}
+
+impl RunRow {
+    pub fn apply(&mut self, recorded: &Recorded) {
+        match &recorded.event {
+            Event::RunCreated(record) => {
+                self.record = Some(Arc::new((**record).clone()));
+                self.phase = Some(RunPhase::Running);
+            }
+            Event::NodeAdded(added) => {
+                let leaf = added.kind == NodeKind::Pod;
+                self.leaves += u32::from(leaf);
+                self.is_leaf.push(leaf);
+            }
+            Event::NodeEnded(ended) if self.is_leaf[ended.node.index()] => {
+                self.leaves_done += u32::from(ended.phase == Phase::Succeeded);
+            }
+            Event::ShutdownRequested { .. } => self.cancelled = true,
+            Event::RunEnded { phase, message, .. } => {
+                self.phase = Some(*phase);
+                self.message.clone_from(message);
+                self.ended_at = Some(recorded.at);
+            }
+            _ => {}
+        }
+    }
+
+    /// The run's id, "" before it was created.
+    pub fn id(&self) -> RunId {
+        self.record.as_deref().map_or_else(|| RunId(String::new()), |record| record.id.clone())
+    }
+
+    fn state(&self) -> &'static str {
+        match self.phase {
+            Some(RunPhase::Failed | RunPhase::Error) if self.cancelled => RunState::Cancelled.as_str(),
+            Some(RunPhase::Failed | RunPhase::Error) => RunState::Failed.as_str(),
+            Some(RunPhase::Succeeded) => RunState::Succeeded.as_str(),
+            Some(RunPhase::Running) => RunState::Running.as_str(),
+            None | Some(RunPhase::Pending) => RunState::Pending.as_str(),
+        }
+    }
+
+    /// The row as it is to be written; `None` before the run was created.
+    pub fn change(&self) -> Option<RowChange> {
+        let record = self.record.as_deref()?;
+        let metadata = &record.plan.metadata;
+        let workflow = if metadata.name.is_empty() { metadata.generate_name.trim_end_matches('-') } else { &metadata.name };
+        let cells = vec![
+            Cell::Text(record.id.0.clone()),
+            Cell::Text(record.name.clone()),
+            Cell::Text(workflow.to_string()),
+            Cell::Text(metadata.namespace.clone()),
+            Cell::Text(self.phase.map_or("", RunPhase::as_str).to_string()),
+            Cell::Text(self.state().to_string()),
+            Cell::Text(self.message.clone()),
+            Cell::Integer(record.created_at.0),
+            self.ended_at.map_or(Cell::Null, |time| Cell::Integer(time.0)),
+            Cell::Integer(i64::from(self.leaves_done)),
+            Cell::Integer(i64::from(self.leaves)),
+            Cell::Text(record.trigger.clone()),
+        ];
+        Some(RowChange::Put { table: &RUNS, cells })
+    }
+}
+
+/// The references that an event makes: written in the transaction that names the digest.
+pub fn refs(run: &RunId, recorded: &Recorded) -> Vec<RowChange> {
+    let mut digests: Vec<String> = Vec::new();
+    let mut artifact = |artifact: Option<&ArtifactRef>| {
+        if let Some(Content::Blob(digest) | Content::Tree(digest)) = artifact.map(|a| &a.content) {
+            digests.push(digest.to_string());
+        }
+    };
+    match &recorded.event {
+        Event::RunCreated(record) => {
+            record.artifacts.iter().for_each(|named| artifact(named.artifact.as_ref()));
+            digests.extend(record.source.tree.map(|digest| digest.to_string()));
+        }
+        Event::NodeEnded(ended) => ended.outputs.artifacts.iter().for_each(|named| artifact(named.artifact.as_ref())),
+        _ => {}
+    }
+    let row = |digest| RowChange::Put { table: &REFS, cells: vec![Cell::Text(digest), Cell::Text(run.0.clone())] };
+    digests.into_iter().map(row).collect()
+}
