@@ -1,0 +1,446 @@
+//! The one writer: a thread that drains its queue into one transaction and answers everybody after one COMMIT.
+//! It must never answer before COMMIT, nor write on after a sync has failed.
+
+use crate::error::StoreError;
+use crate::log::{Append, LogId};
+use crate::reader::Reader;
+use crate::schema;
+use crate::transaction::{Failure, Within, begin, commit, roll_back};
+use model::row::{RowChange, TableDef};
+use rusqlite::Connection;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Under `Durability::Normal`, the most that a power cut can lose.
+pub const SYNC_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Jobs of one transaction, at most: a bound on how long its first waits.
+const JOBS_MAX: usize = 1024;
+/// Bytes of entries in one transaction, about.
+const BYTES_MAX: usize = 16 << 20;
+/// Pages in the WAL from which on they are copied into the database.
+const CHECKPOINT_PAGES: i64 = 4_000;
+/// Groups between two looks at the size of the WAL.
+const GROUPS_PER_LOOK: u32 = 64;
+
+/// What a power cut may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// At most the last `SYNC_INTERVAL`.
+    Normal,
+    /// Nothing that was acknowledged.
+    Full,
+}
+
+/// Called once on the writer's thread, after COMMIT or failure. It must not block or panic.
+pub type Done = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
+/// An open store.
+pub struct StoreOpened {
+    pub writer: Writer,
+    pub reader: Reader,
+    /// Tables that are empty because they are new or changed: make their rows again and give them to
+    /// `Writer::replace_table`. They are named at every open until that is done, and cannot be read before.
+    pub stale_tables: Vec<&'static str>,
+}
+
+/// The handle of the writer's thread. Jobs are done in the order in which they were given.
+pub struct Writer {
+    jobs: Sender<Job>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+enum Job {
+    Append { batch: Vec<Append>, done: Done },
+    Rows { changes: Vec<RowChange>, done: Done },
+    DeleteLog { log: LogId, rows: Vec<RowChange>, done: Done },
+    ReplaceTable { table: &'static TableDef, rows: Vec<RowChange>, done: Done },
+    Lease { log: LogId, owner: String, done: Box<dyn FnOnce(Result<u64, StoreError>) + Send> },
+    LimitPages { pages: u32, done: Done },
+    Barrier { done: Done },
+    Close,
+}
+
+/// Opens or makes the store at `path` (its directory must exist) and starts the writer's thread. One writer per store: the
+/// caller holds the home's lock.
+pub fn open(path: &Path, durability: Durability, tables: &[&'static TableDef]) -> Result<StoreOpened, StoreError> {
+    crate::place::refuse_network_file_system(path)?;
+    let (connection, stale_tables) = schema::open_for_writing(path, durability, tables)?;
+    let wal = match durability {
+        // The WAL carries none of SQLite's locks, so that another descriptor of it does no harm.
+        Durability::Normal => Some(File::open(schema::wal_path(path)).map_err(|error| io_error(path, &error))?),
+        Durability::Full => None,
+    };
+    let reader = Reader::open(path)?;
+    let (jobs, queue) = mpsc::channel();
+    let worker = Worker {
+        path: path.to_owned(),
+        tables: tables.to_vec(),
+        connection,
+        wal,
+        sync_due: None,
+        groups_until_look: GROUPS_PER_LOOK,
+        poisoned: None,
+    };
+    let thread = std::thread::Builder::new().name("store".into()).spawn(move || worker.run(&queue));
+    let thread = Mutex::new(Some(thread.map_err(|error| io_error(path, &error))?));
+    Ok(StoreOpened { writer: Writer { jobs, thread }, reader, stale_tables })
+}
+
+impl Writer {
+    /// Appends to one or several logs, with rows: all of the batch or nothing. `StoreError::Conflict` names the first log
+    /// that has another length than expected.
+    pub fn append(&self, batch: Vec<Append>, done: Done) {
+        self.send(Job::Append { batch, done });
+    }
+
+    /// Changes rows that belong to no log.
+    pub fn rows(&self, changes: Vec<RowChange>, done: Done) {
+        self.send(Job::Rows { changes, done });
+    }
+
+    /// Deletes a log with its lease, and changes rows. A log that is not there is no error.
+    pub fn delete_log(&self, log: LogId, rows: Vec<RowChange>, done: Done) {
+        self.send(Job::DeleteLog { log, rows, done });
+    }
+
+    /// Makes these the only rows of a table, which is then no longer stale.
+    pub fn replace_table(&self, table: &'static TableDef, rows: Vec<RowChange>, done: Done) {
+        self.send(Job::ReplaceTable { table, rows, done });
+    }
+
+    /// Takes over the lease of a log: the epoch in the answer is higher than any before. On a local home the home's lock is
+    /// the fence, and nothing needs this.
+    pub fn acquire_lease(&self, log: LogId, owner: String, done: Box<dyn FnOnce(Result<u64, StoreError>) + Send>) {
+        self.send(Job::Lease { log, owner, done });
+    }
+
+    /// Bounds the database to so many pages of 4 KiB (not below its present size): a quota, and the way to test a full disk.
+    pub fn limit_pages(&self, pages: u32, done: Done) {
+        self.send(Job::LimitPages { pages, done });
+    }
+
+    /// Waits until everything given before is done and on the disk, under `Normal` too. Not from a `Done`.
+    pub fn barrier(&self) -> Result<(), StoreError> {
+        let (sender, receiver) = mpsc::channel();
+        self.send(Job::Barrier {
+            done: Box::new(move |result| {
+                let _ = sender.send(result);
+            }),
+        });
+        receiver.recv().unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// Does what was given before, and ends the thread. Later jobs are answered with `StoreError::Closed`.
+    pub fn close(&self) {
+        let _ = self.jobs.send(Job::Close);
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread
+            && thread.thread().id() != std::thread::current().id()
+        {
+            // If it has panicked it has said so.
+            let _ = thread.join();
+        }
+    }
+
+    fn send(&self, job: Job) {
+        if let Err(mpsc::SendError(job)) = self.jobs.send(job) {
+            job.fail(StoreError::Closed);
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Job {
+    fn fail(self, error: StoreError) {
+        match self {
+            Self::Append { done, .. }
+            | Self::Rows { done, .. }
+            | Self::DeleteLog { done, .. }
+            | Self::ReplaceTable { done, .. }
+            | Self::LimitPages { done, .. }
+            | Self::Barrier { done } => done(Err(error)),
+            Self::Lease { done, .. } => done(Err(error)),
+            Self::Close => {}
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Append { batch, .. } => batch.iter().flat_map(|append| &append.entries).map(Vec::len).sum(),
+            _ => 0,
+        }
+    }
+}
+
+/// An answer that waits for COMMIT.
+type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
+struct Worker {
+    path: PathBuf,
+    tables: Vec<&'static TableDef>,
+    connection: Connection,
+    /// Under `Normal`: what we sync ourselves.
+    wal: Option<File>,
+    /// When what was committed must be on the disk.
+    sync_due: Option<Instant>,
+    groups_until_look: u32,
+    /// What failed; nothing is written any more.
+    poisoned: Option<String>,
+}
+
+impl Worker {
+    fn run(mut self, queue: &Receiver<Job>) {
+        loop {
+            let first = match self.sync_due {
+                None => queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(due) => queue.recv_timeout(due.saturating_duration_since(Instant::now())),
+            };
+            let mut closing = false;
+            let mut group = Vec::new();
+            match first {
+                Ok(Job::Close) | Err(RecvTimeoutError::Disconnected) => closing = true,
+                Ok(job) => group.push(job),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            let mut bytes = group.first().map_or(0, Job::bytes);
+            while !closing && !group.is_empty() && group.len() < JOBS_MAX && bytes < BYTES_MAX {
+                match queue.try_recv() {
+                    Ok(Job::Close) => closing = true,
+                    Ok(job) => {
+                        bytes += job.bytes();
+                        group.push(job);
+                    }
+                    Err(_) => break,
+                }
+            }
+            if !group.is_empty() {
+                self.do_group(group);
+            }
+            if closing || self.sync_due.is_some_and(|due| due <= Instant::now()) {
+                self.sync();
+            }
+            if closing {
+                // What came in behind the wish to close is answered, not forgotten.
+                queue.try_iter().for_each(|job| job.fail(StoreError::Closed));
+                return self.end();
+            }
+        }
+    }
+
+    /// One transaction; answers after its COMMIT.
+    fn do_group(&mut self, group: Vec<Job>) {
+        if let Some(what) = &self.poisoned {
+            let error = StoreError::Poisoned { path: self.path.clone(), what: what.clone() };
+            return group.into_iter().for_each(|job| job.fail(error.clone()));
+        }
+        if let Err(error) = begin(&self.connection, &self.path) {
+            self.note(&error);
+            return group.into_iter().for_each(|job| job.fail(error.clone()));
+        }
+        let has_barrier = group.iter().any(|job| matches!(job, Job::Barrier { .. }));
+        let mut answers: Vec<(Answer, Result<(), StoreError>)> = Vec::with_capacity(group.len());
+        let mut broken = None;
+        for job in group {
+            let (answer, outcome) = match broken {
+                None => self.do_job(job),
+                // Its answer is the transaction's failure.
+                Some(_) => (
+                    Box::new(move |result: Result<(), StoreError>| {
+                        job.fail(result.err().unwrap_or(StoreError::Closed));
+                    }) as Answer,
+                    Ok(()),
+                ),
+            };
+            match outcome {
+                Ok(()) => answers.push((answer, Ok(()))),
+                Err(Failure::Refused(error)) => answers.push((answer, Err(error))),
+                Err(Failure::Broken(error)) => {
+                    answers.push((answer, Ok(())));
+                    broken = Some(error);
+                }
+            }
+        }
+        let mut result = broken.map_or_else(|| commit(&self.connection, &self.path), Err);
+        if result.is_ok() {
+            result = self.after_commit(has_barrier);
+        } else if let Err(error) = roll_back(&self.connection, &self.path) {
+            self.poisoned = Some(error.to_string());
+        }
+        if let Err(error) = &result {
+            self.note(error);
+        }
+        for (answer, own) in answers {
+            // A refusal was judged by what others of the group wrote: it holds only if that was committed.
+            answer(result.clone().and(own));
+        }
+        if result.is_ok() {
+            self.checkpoint_if_due();
+        }
+    }
+
+    fn do_job(&self, job: Job) -> (Answer, Result<(), Failure>) {
+        let within = Within { connection: &self.connection, path: &self.path, tables: &self.tables };
+        match job {
+            Job::Append { batch, done } => (done, within.append(&batch)),
+            Job::Rows { changes, done } => (done, within.change_rows(&changes)),
+            Job::DeleteLog { log, rows, done } => (done, within.delete_log(&log, &rows)),
+            Job::ReplaceTable { table, rows, done } => (done, within.replace_table(table, &rows)),
+            Job::LimitPages { pages, done } => {
+                let set = self.connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()));
+                (done, set.map_err(|error| Failure::Refused(StoreError::sql(&self.path, &error))))
+            }
+            Job::Barrier { done } => (done, Ok(())),
+            Job::Lease { log, owner, done } => match within.acquire_lease(&log, &owner) {
+                Ok(epoch) => (Box::new(move |result| done(result.map(|()| epoch))), Ok(())),
+                Err(failure) => (Box::new(move |result| done(result.map(|()| 0))), Err(failure)),
+            },
+            Job::Close => (Box::new(drop), Ok(())),
+        }
+    }
+
+    fn after_commit(&mut self, has_barrier: bool) -> Result<(), StoreError> {
+        if self.wal.is_some() && self.sync_due.is_none() {
+            self.sync_due = Some(Instant::now() + SYNC_INTERVAL);
+        }
+        if has_barrier {
+            self.sync();
+        }
+        match &self.poisoned {
+            None => Ok(()),
+            Some(what) => Err(StoreError::Poisoned { path: self.path.clone(), what: what.clone() }),
+        }
+    }
+
+    /// Under `Normal`: brings what was committed to the disk.
+    fn sync(&mut self) {
+        let Some(wal) = self.wal.as_ref().filter(|_| self.sync_due.is_some() && self.poisoned.is_none()) else {
+            self.sync_due = None;
+            return;
+        };
+        if let Err(error) = wal.sync_data() {
+            self.poisoned = Some(format!("syncing its WAL failed: {error}"));
+        }
+        self.sync_due = None;
+    }
+
+    /// SQLite's own automatic checkpoint hides its errors, and the sync after one that failed would lie.
+    fn checkpoint_if_due(&mut self) {
+        self.groups_until_look -= 1;
+        if self.groups_until_look > 0 {
+            return;
+        }
+        self.groups_until_look = GROUPS_PER_LOOK;
+        let checkpoint = |mode: &str| {
+            let sql = format!("PRAGMA wal_checkpoint({mode})");
+            self.connection.prepare_cached(&sql)?.query_row([], |row| Ok((row.get(1)?, row.get(2)?)))
+        };
+        // NOOP only tells: pages in the WAL, and how many of them were copied already.
+        let done = checkpoint("NOOP").and_then(|(pages, copied): (i64, i64)| {
+            if pages - copied < CHECKPOINT_PAGES { Ok((0, 0)) } else { checkpoint("PASSIVE") }
+        });
+        if let Err(error) = done {
+            let error = StoreError::sql(&self.path, &error);
+            self.note(&error);
+        }
+    }
+
+    /// After an error that leaves doubt about the disk, no write follows.
+    fn note(&mut self, error: &StoreError) {
+        if error.leaves_doubt() && self.poisoned.is_none() {
+            self.poisoned = Some(error.to_string());
+        }
+    }
+
+    fn end(self) {
+        if self.poisoned.is_some() {
+            // Closing would checkpoint, and a sync that succeeds now would not tell what the failed one lost. The next
+            // process reads the WAL again.
+            std::mem::forget(self.connection);
+            return;
+        }
+        // What fails here is found by the next open, which takes the end for unclean.
+        if schema::mark_clean(&self.connection).is_ok() {
+            let _ = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        }
+        let _ = self.connection.close();
+    }
+}
+
+fn io_error(path: &Path, error: &std::io::Error) -> StoreError {
+    StoreError::Io { path: path.to_owned(), what: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn append(expect: u64) -> (Job, Receiver<Result<(), StoreError>>) {
+        let (sender, receiver) = mpsc::channel();
+        let batch = vec![Append { log: LogId::run("a"), expect, entries: vec![vec![1]], rows: Vec::new() }];
+        let done = Box::new(move |result| sender.send(result).unwrap());
+        (Job::Append { batch, done }, receiver)
+    }
+
+    /// A pipe cannot be synced: the error stands for that of a disk.
+    #[test]
+    fn after_a_failed_sync_nothing_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("store.db");
+        let (connection, _) = schema::open_for_writing(&path, Durability::Normal, &[]).unwrap();
+        let (pipe, _other_end) = rustix::pipe::pipe().unwrap();
+        let mut worker = Worker {
+            path: path.clone(),
+            tables: Vec::new(),
+            connection,
+            wal: Some(File::from(pipe)),
+            sync_due: None,
+            groups_until_look: GROUPS_PER_LOOK,
+            poisoned: None,
+        };
+        let (job, answer) = append(0);
+        worker.do_group(vec![job]);
+        answer.recv().unwrap().unwrap();
+        worker.sync();
+        let (job, answer) = append(1);
+        worker.do_group(vec![job]);
+        let error = answer.recv().unwrap().unwrap_err();
+        assert!(matches!(error, StoreError::Poisoned { .. }) && error.to_string().contains("restart"), "{error}");
+        worker.end();
+        // The next process finds what was acknowledged, and goes on.
+        let opened = open(&path, Durability::Full, &[]).unwrap();
+        assert_eq!(opened.reader.log_length(&LogId::run("a")).unwrap(), 1);
+        let (sender, receiver) = mpsc::channel();
+        let (Job::Append { batch, .. }, _) = append(1) else { return };
+        opened.writer.append(batch, Box::new(move |result| sender.send(result).unwrap()));
+        receiver.recv().unwrap().unwrap();
+    }
+
+    /// Enough groups to fill the WAL several times: it is copied into the database and used again.
+    #[test]
+    fn the_wal_does_not_grow_without_bound() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("store.db");
+        let opened = open(&path, Durability::Normal, &[]).unwrap();
+        let (sender, receiver) = mpsc::channel();
+        for expect in 0..600 {
+            let sender = sender.clone();
+            let entries = vec![vec![7; 200_000]];
+            let batch = vec![Append { log: LogId::run("a"), expect, entries, rows: Vec::new() }];
+            opened.writer.append(batch, Box::new(move |result| sender.send(result).unwrap()));
+            // One group each.
+            receiver.recv().unwrap().unwrap();
+        }
+        let wal = std::fs::metadata(schema::wal_path(&path)).unwrap().len();
+        assert!(wal < 48 << 20, "{wal} bytes of 120 MB written");
+    }
+}
