@@ -106,7 +106,7 @@ pub(crate) fn bind(template: &Template, given: &Given, callee: &mut Scope<'_>) -
     let mut inputs = Inputs::default();
     for declared in &template.inputs.parameters {
         let value = parameter(declared, given, callee)?;
-        callee.locals.push((format!("inputs.parameters.{}", declared.name), value.clone()));
+        callee.locals.push((format!("inputs.parameters.{}", declared.name), Value::str(&*value)));
         inputs.parameters.push(Parameter { name: declared.name.clone(), value });
     }
     for declared in &template.inputs.artifacts {

@@ -11,6 +11,7 @@ use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use expr::Value;
 use model::attempt::{Amounts, InputFile, Mount, Wanted, WantedArtifact, WantedParameter};
 use model::event::Placement;
 use model::node::Inputs;
@@ -21,20 +22,19 @@ use model::{AttemptKey, Exit, Launch, NodeId, Outcome, Outputs, Phase, Text, Tim
 pub(crate) fn scope<'a>(state: &'a State, template: &'a Template, name: &str, inputs: &'a Inputs) -> Scope<'a> {
     let run = &state.record().name;
     let mut locals = alloc::vec![
-        ("node.name".to_string(), name.to_string()),
-        ("pod.name".to_string(), model::ids::argo_pod_name(run, name, &template.name)),
+        ("node.name".to_string(), Value::str(name)),
+        ("pod.name".to_string(), Value::str(model::ids::argo_pod_name(run, name, &template.name))),
     ];
     locals.extend(output_paths(template));
     Scope { state, boundary: None, reach: Reach::Nothing, inputs: Some(inputs), item: None, locals }
 }
 
 /// `retries` and `lastRetry.*` of the try that comes after those of the Retry node.
-pub(crate) fn retry_locals(state: &State, retry: NodeId, upto: usize) -> Vec<(String, String)> {
+pub(crate) fn retry_locals(state: &State, retry: NodeId, upto: usize) -> Vec<(String, Value)> {
     let Body::Retry(body) = &state.node(retry).body else { return Vec::new() };
-    let mut locals = alloc::vec![("retries".to_string(), upto.to_string())];
+    let mut locals = alloc::vec![("retries".to_string(), Value::str(upto.to_string()))];
     if let Some(situation) = upto.checked_sub(1).and_then(|last| situation(state, &body.tries[..=last])) {
-        let of_last = retry::variables(&situation).into_iter().filter(|(name, _)| name != "retries");
-        locals.extend(of_last.map(|(name, value)| (name, value.to_text())));
+        locals.extend(retry::variables(&situation).into_iter().filter(|(name, _)| name != "retries"));
     }
     locals
 }

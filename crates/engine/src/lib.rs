@@ -22,6 +22,7 @@ mod json;
 mod leaf;
 pub mod loops;
 mod outputs;
+pub mod probe;
 pub mod quantity;
 mod reports;
 mod retries;

@@ -36,7 +36,7 @@ pub(crate) struct Scope<'a> {
     pub inputs: Option<&'a Inputs>,
     pub item: Option<&'a Item>,
     /// Further names, with their values.
-    pub locals: Vec<(String, String)>,
+    pub locals: Vec<(String, Value)>,
 }
 
 /// A call site seen from another one.
@@ -58,7 +58,7 @@ impl<'a> Scope<'a> {
     /// What a call site of `boundary` sees.
     pub fn of_site(state: &'a State, boundary: NodeId, reach: Reach, item: Option<&'a Item>) -> Self {
         let node = state.node(boundary);
-        let locals = alloc::vec![("node.name".to_string(), node.name.to_string())];
+        let locals = alloc::vec![("node.name".to_string(), Value::str(&*node.name))];
         Self { state, boundary: Some(boundary), reach, inputs: Some(&node.inputs), item, locals }
     }
 
@@ -311,7 +311,7 @@ fn mark(text: String) -> Value {
 impl expr::Scope for Scope<'_> {
     fn get(&self, key: &str) -> Option<Value> {
         if let Some((_, value)) = self.locals.iter().find(|(name, _)| name == key) {
-            return Some(Value::str(value.clone()));
+            return Some(value.clone());
         }
         let (head, rest) = key.split_once('.').unwrap_or((key, ""));
         match head {
@@ -346,7 +346,7 @@ impl expr::Scope for Scope<'_> {
             all.extend(item.fields.iter().map(|(key, value)| (format!("item.{key}"), Value::str(value.clone()))));
         }
         self.sibling_variables(&mut all);
-        all.extend(self.locals.iter().map(|(name, value)| (name.clone(), Value::str(value.clone()))));
+        all.extend(self.locals.iter().cloned());
         all
     }
 }
@@ -401,12 +401,12 @@ pub(crate) fn evaluate(source: &str, scope: &Scope<'_>) -> Result<Value, String>
 }
 
 /// The files of a leaf's template that tags can name: `inputs.artifacts.X.path`, `outputs.*.X.path`.
-pub(crate) fn output_paths(template: &model::plan::Template) -> Vec<(String, String)> {
+pub(crate) fn output_paths(template: &model::plan::Template) -> Vec<(String, Value)> {
     let parameters = template.outputs.parameters.iter().filter_map(|p| match &p.source {
-        OutputSource::Path(path) => Some((format!("outputs.parameters.{}.path", p.name), path.0.clone())),
+        OutputSource::Path(path) => Some((format!("outputs.parameters.{}.path", p.name), Value::str(&*path.0))),
         _ => None,
     });
     let artifacts =
-        template.outputs.artifacts.iter().map(|a| (format!("outputs.artifacts.{}.path", a.name), a.path.0.clone()));
+        template.outputs.artifacts.iter().map(|a| (format!("outputs.artifacts.{}.path", a.name), Value::str(&*a.path.0)));
     parameters.chain(artifacts).collect()
 }

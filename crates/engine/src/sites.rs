@@ -9,7 +9,7 @@ use crate::state::{Body, State};
 use alloc::format;
 use alloc::string::String;
 use model::event::{Items, Placement, Site};
-use model::plan::Task;
+use model::plan::{Task, With};
 use model::{NodeId, TemplateId};
 
 /// One call that is due.
@@ -84,7 +84,13 @@ fn skipped(task: &Task, scope: &Scope<'_>, strictness: Strictness) -> Result<Opt
 pub(crate) fn open_loop(state: &State, due: &Due<'_>) -> Result<Items, String> {
     let scope = Scope::of_site(state, due.boundary, due.reach, None);
     let with = due.task.with.as_ref().ok_or("not a loop")?;
-    loops::open(with, &|text| resolve(text, &scope, Strictness::Siblings))
+    open_with(with, &scope)
+}
+
+/// The texts of `withItems` are the last that could still resolve; a value or a number may hold what it likes.
+pub(crate) fn open_with(with: &With, scope: &Scope<'_>) -> Result<Items, String> {
+    let strictness = if matches!(with, With::Items(_)) { Strictness::Strict } else { Strictness::Siblings };
+    loops::open(with, &|text| resolve(text, scope, strictness))
 }
 
 /// Resolves the references of a loop's arguments as far as they do not need an item.

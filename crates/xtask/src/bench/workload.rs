@@ -1,0 +1,108 @@
+//! The same work, written for each contender: a workflow, a makefile, a ninja file.
+//! It must never know how long anything takes.
+
+use std::fmt::Write;
+
+/// `tasks` independent tasks.
+pub fn fan_out(tasks: usize) -> String {
+    format!(
+        "\
+apiVersion: argoproj.io/v1alpha1
+kind: Workflow
+metadata:
+  name: fan-out
+spec:
+  entrypoint: main
+  templates:
+  - name: main
+    steps:
+    - - name: t
+        template: quiet
+        withSequence:
+          count: \"{tasks}\"
+  - name: quiet
+    container:
+      image: busybox
+      command: [/bin/true]
+"
+    )
+}
+
+/// `tasks` tasks, each after the one before.
+pub fn chain(tasks: usize) -> String {
+    let mut text = "\
+apiVersion: argoproj.io/v1alpha1
+kind: Workflow
+metadata:
+  name: chain
+spec:
+  entrypoint: main
+  templates:
+  - name: quiet
+    container:
+      image: busybox
+      command: [/bin/true]
+  - name: main
+    dag:
+      tasks:
+"
+    .to_owned();
+    for task in 0..tasks {
+        let after = if task == 0 { String::new() } else { format!(", dependencies: [t{}]", task - 1) };
+        let _ = writeln!(text, "      - {{name: t{task}, template: quiet{after}}}");
+    }
+    text
+}
+
+/// One task.
+pub fn hello() -> String {
+    "\
+apiVersion: argoproj.io/v1alpha1
+kind: Workflow
+metadata:
+  generateName: hello-
+spec:
+  entrypoint: main
+  templates:
+  - name: main
+    container:
+      image: busybox
+      command: [echo, hello]
+"
+    .to_owned()
+}
+
+/// For `make`, whose recipe without shell characters runs without a shell.
+pub fn makefile(tasks: usize) -> String {
+    let mut text = ".PHONY: all\nall:".to_owned();
+    for task in 0..tasks {
+        let _ = write!(text, " t{task}");
+    }
+    text.push('\n');
+    for task in 0..tasks {
+        let _ = writeln!(text, ".PHONY: t{task}\nt{task}:\n\t@/bin/true");
+    }
+    text
+}
+
+pub fn ninja_file(tasks: usize) -> String {
+    let mut text = "rule quiet\n  command = /bin/true\n".to_owned();
+    for task in 0..tasks {
+        let _ = writeln!(text, "build t{task}: quiet");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_contender_has_the_same_number_of_tasks() {
+        assert!(fan_out(7).contains("count: \"7\""));
+        assert_eq!(makefile(7).matches("/bin/true").count(), 7);
+        assert_eq!(ninja_file(7).matches(": quiet").count(), 7);
+        assert_eq!(chain(7).matches("template: quiet").count(), 7);
+        assert_eq!(chain(7).matches("dependencies: ").count(), 6);
+    }
+}
