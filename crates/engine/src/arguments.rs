@@ -1,7 +1,7 @@
 //! How a template's inputs are bound to what a call site gives (upstream `common.ProcessArgs`).
 //! It must never scan a bound value: once bound, it is data.
 
-use crate::scope::{Scope, Strictness, evaluate, resolve, sole_key};
+use crate::scope::{Scope, Strictness, evaluate, evaluate_artifact, resolve, sole_key};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -14,7 +14,8 @@ use model::plan::{Arguments, Artifact, Location, Parameter as Declared, Template
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Given {
     pub parameters: Vec<(String, Argument)>,
-    pub artifacts: Vec<(String, Option<NamedArtifact>)>,
+    /// `None`: named, without a word about where it comes from.
+    pub artifacts: Vec<(String, Option<Option<NamedArtifact>>)>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -33,9 +34,7 @@ pub(crate) fn give(arguments: &Arguments, scope: &Scope<'_>, strictness: Strictn
         given.parameters.push((parameter.name.clone(), argument(parameter, scope, strictness)?));
     }
     for artifact in &arguments.artifacts {
-        if let Some(found) = artifact_argument(artifact, scope)? {
-            given.artifacts.push((artifact.name.clone(), found));
-        }
+        given.artifacts.push((artifact.name.clone(), artifact_argument(artifact, scope)?));
     }
     Ok(given)
 }
@@ -45,6 +44,12 @@ fn argument(parameter: &Declared, scope: &Scope<'_>, strictness: Strictness) -> 
         if let Some(key) = sole_key(text)
             && scope.get(&key) == Some(Value::Null)
         {
+            if strictness == Strictness::Strict {
+                let text = &text.0;
+                return Err(format!(
+                    "unable to substitute {text}: output is an absent optional (skipped/omitted node with no default)"
+                ));
+            }
             return Ok(Argument::Absent);
         }
         return resolve(text, scope, strictness).map(Argument::Value);
@@ -64,7 +69,7 @@ fn artifact_argument(artifact: &Artifact, scope: &Scope<'_>) -> Result<Option<Op
         let key = sole_key(from).ok_or_else(|| format!("artifact {}: from must be one tag", artifact.name))?;
         scope.artifact(&key).ok_or_else(|| format!("failed to resolve {}", from.0))?
     } else if let Some(source) = &artifact.from_expression {
-        scope.marked(&evaluate(source, scope)?)
+        evaluate_artifact(source, scope)?
     } else if let Some(location) = &artifact.location {
         Some(located(&artifact.name, location, scope)?)
     } else {
@@ -120,7 +125,7 @@ fn parameter(declared: &Declared, given: &Given, callee: &Scope<'_>) -> Result<S
     let own = |text: &Option<model::Text>| text.as_ref().map(|t| resolve(t, callee, Strictness::Lenient)).transpose();
     let argument = given.parameters.iter().find(|(given, _)| given == name).map(|(_, argument)| argument);
     match argument {
-        Some(Argument::Value(value)) => return admitted(declared, value.clone()),
+        Some(Argument::Value(value)) => return Ok(value.clone()),
         Some(Argument::Absent) => {
             let fallback = own(&declared.default)?.or(own(&declared.value)?);
             return fallback.ok_or_else(|| {
@@ -136,19 +141,13 @@ fn parameter(declared: &Declared, given: &Given, callee: &Scope<'_>) -> Result<S
     own.ok_or_else(|| format!("inputs.parameters.{name} was not supplied"))
 }
 
-/// `enum` admits only the listed values.
-fn admitted(declared: &Declared, value: String) -> Result<String, String> {
-    if declared.allowed.is_empty() || declared.allowed.contains(&value) {
-        return Ok(value);
-    }
-    Err(format!("inputs.parameters.{}: value '{value}' is not among {}", declared.name, declared.allowed.join(", ")))
-}
-
 fn artifact(declared: &Artifact, given: &Given, callee: &Scope<'_>) -> Result<NamedArtifact, String> {
     let path = resolve(&declared.path, callee, Strictness::Lenient)?;
     let found = given.artifacts.iter().find(|(name, _)| *name == declared.name).map(|(_, found)| found.clone());
     let found = match (found, &declared.location) {
-        (Some(found), _) => found,
+        (Some(None), _) if declared.optional => None,
+        (Some(None), _) => return Err(format!("inputs.artifacts.{} missing location information", declared.name)),
+        (Some(Some(found)), _) => found,
         (None, Some(location)) => Some(located(&declared.name, location, callee)?),
         (None, None) => None,
     };

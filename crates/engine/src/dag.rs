@@ -231,7 +231,13 @@ fn assess(state: &State, dag: NodeId) -> Phase {
     let (Some(body), Some(graph)) = (body(state, dag), state.graph_of(dag)) else { return Phase::Error };
     let targets = targets::of(&Scope::of_site(state, dag, Reach::All, None), dag);
     let mut known: Vec<Option<Phase>> = vec![None; body.tasks.len()];
-    let branches: Vec<Phase> = targets.iter().map(|task| branch(state, body, graph, *task, &mut known)).collect();
+    let of = |task: &u32| {
+        let phase = branch(state, body, graph, *task, &mut known);
+        let on = state.task(dag, Site { group: 0, task: *task, item: None }).map(|t| t.continue_on).unwrap_or_default();
+        let continued = (phase == Phase::Failed && on.failed) || (phase == Phase::Error && on.error);
+        if continued { Phase::Succeeded } else { phase }
+    };
+    let branches: Vec<Phase> = targets.iter().map(of).collect();
     let failed = branches.iter().find(|phase| phase.is_failed_or_error());
     let missing = targets.iter().any(|task| body.tasks[*task as usize].is_none());
     match failed {

@@ -9,6 +9,7 @@ use expr::{Instant, Zone};
 use expr::{Value, gofmt};
 use model::RunRecord;
 use model::node::Parameter;
+use model::plan::Parameter as Declared;
 
 /// The strftime letters that have a variable of their own below `workflow.creationTimestamp`.
 const TIME_LETTERS: &str = "ABHILMSYZabdmpyz";
@@ -49,7 +50,7 @@ pub fn of(record: &RunRecord) -> BTreeMap<String, Value> {
     for parameter in &parameters {
         set(&format!("parameters.{}", parameter.name), parameter.value.clone());
     }
-    let json = json_parameters(&parameters);
+    let json = json_declared(&plan.arguments.parameters, &parameters);
     set("parameters", json.clone());
     set("parameters.json", json);
     globals
@@ -84,6 +85,38 @@ pub(crate) fn json_parameters(parameters: &[Parameter]) -> String {
         write_string(&parameter.name, &mut out);
         out.push_str(",\"value\":");
         write_string(&parameter.value, &mut out);
+        out.push('}');
+    }
+    out.push(']');
+    out
+}
+
+/// The workflow's parameters as upstream prints them: with default, enum and description.
+fn json_declared(declared: &[Declared], parameters: &[Parameter]) -> String {
+    if parameters.is_empty() {
+        return "null".to_string();
+    }
+    let field = |out: &mut String, name: &str, text: &str| {
+        out.push_str(if out.ends_with('{') { "" } else { "," });
+        write_string(name, out);
+        out.push(':');
+        write_string(text, out);
+    };
+    let mut out = String::from("[");
+    for (declared, parameter) in declared.iter().zip(parameters) {
+        out.push_str(if out.len() == 1 { "{" } else { ",{" });
+        field(&mut out, "name", &declared.name);
+        if let Some(default) = &declared.default {
+            field(&mut out, "default", &default.0);
+        }
+        field(&mut out, "value", &parameter.value);
+        if !declared.allowed.is_empty() {
+            let allowed = declared.allowed.iter().map(|a| crate::json::Json::Text(a.clone())).collect();
+            out.push_str(&format!(",\"enum\":{}", crate::json::Json::List(allowed).to_text()));
+        }
+        if !declared.description.is_empty() {
+            field(&mut out, "description", &declared.description);
+        }
         out.push('}');
     }
     out.push(']');

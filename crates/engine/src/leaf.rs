@@ -26,7 +26,7 @@ pub(crate) fn scope<'a>(state: &'a State, template: &'a Template, name: &str, in
         ("pod.name".to_string(), Value::str(model::ids::argo_pod_name(run, name, &template.name))),
     ];
     locals.extend(output_paths(template));
-    Scope { state, boundary: None, reach: Reach::Nothing, inputs: Some(inputs), item: None, locals }
+    Scope { state, boundary: None, reach: Reach::Nothing, inputs: Some(inputs), item: None, locals, marks: false }
 }
 
 /// `retries` and `lastRetry.*` of the try that comes after those of the Retry node.

@@ -52,9 +52,9 @@ fn open_sequence(sequence: &Sequence, resolve: &dyn Fn(&Text) -> Result<String, 
     let format = sequence.format.clone();
     let first = start.unwrap_or(0);
     let last = match (count, end) {
+        (_, Some(end)) => end,
         (Some(0), _) => return Ok(Items::Sequence { first, step: 1, count: 0, format }),
         (Some(count), _) => first.saturating_add(count).saturating_sub(1),
-        (None, Some(end)) => end,
         (None, None) => return Err("must specify end or count in withSequence".to_string()),
     };
     let count = u32::try_from(last.abs_diff(first).saturating_add(1))

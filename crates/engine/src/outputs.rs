@@ -1,7 +1,7 @@
 //! Outputs of steps and DAGs, made of what their children handed out (upstream `getTemplateOutputsFromScope`).
 //! It must never be asked before all children have ended.
 
-use crate::scope::{Reach, Scope, Strictness, evaluate, resolve, sole_key};
+use crate::scope::{Reach, Scope, Strictness, evaluate, evaluate_artifact, resolve, sole_key};
 use crate::state::State;
 use alloc::format;
 use alloc::string::String;
@@ -53,7 +53,7 @@ fn artifact_value(artifact: &OutputArtifact, scope: &Scope<'_>) -> Result<Option
     let found = if let Some(from) = &artifact.from {
         sole_key(from).and_then(|key| scope.artifact(&key)).flatten()
     } else if let Some(source) = &artifact.from_expression {
-        scope.marked(&evaluate(source, scope)?)
+        evaluate_artifact(source, scope)?
     } else {
         None
     };

@@ -4,7 +4,7 @@
 use crate::arguments::{self, Argument, give};
 use crate::globals;
 use crate::loops;
-use crate::scope::{Reach, Scope, Strictness, resolve};
+use crate::scope::{Reach, Scope, Strictness, output_paths, resolve};
 use crate::sites;
 use crate::state::State;
 use alloc::collections::BTreeMap;
@@ -24,20 +24,20 @@ pub struct Child {
 
 fn scope<'a>(state: &'a State, vars: &BTreeMap<String, Value>) -> Scope<'a> {
     let locals = vars.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
-    Scope { state, boundary: None, reach: Reach::Nothing, inputs: None, item: None, locals }
+    Scope { state, boundary: None, reach: Reach::Nothing, inputs: None, item: None, locals, marks: false }
 }
 
 /// The children of a loop (upstream `expandTask`).
 pub fn expand(task: &Task, vars: &BTreeMap<String, Value>) -> Result<Vec<Child>, String> {
     let state = State::default();
-    let Some(with) = &task.with else { return Ok(Vec::new()) };
-    let items = sites::open_with(with, &scope(&state, vars))?;
+    let items = sites::open_with(task, &scope(&state, vars))?;
     let child = |index| {
         let item = loops::item(&items, index);
         let name = loops::child_name(&task.name, index, &item);
         let scope = Scope { item: Some(&item), ..scope(&state, vars) };
         let when = task.when.as_ref().map(|when| resolve(when, &scope, Strictness::Strict)).transpose()?;
-        let given = give(&task.arguments, &scope, Strictness::Strict)?;
+        let strictness = if sites::is_plainly_false(task) { Strictness::Lenient } else { Strictness::Strict };
+        let given = give(&task.arguments, &scope, strictness)?;
         let values = given.parameters.into_iter().filter_map(|(name, argument)| match argument {
             Argument::Value(value) => Some((name, value)),
             Argument::Absent | Argument::Nothing => None,
@@ -57,7 +57,8 @@ pub fn bind(
     let state = State::default();
     let given = give(arguments, &scope(&state, vars), Strictness::Lenient)?;
     let inputs = arguments::bind(template, &given, &mut scope(&state, vars))?;
-    let scope = Scope { inputs: Some(&inputs), ..scope(&state, vars) };
+    let mut scope = Scope { inputs: Some(&inputs), ..scope(&state, vars) };
+    scope.locals.extend(output_paths(template));
     let resolved: Result<Vec<_>, _> =
         texts.iter().map(|text| resolve(&Text::new(*text), &scope, Strictness::Lenient)).collect();
     let resolved = resolved?;

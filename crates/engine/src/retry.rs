@@ -139,7 +139,9 @@ fn back_off(
     if latest.is_some_and(|latest| until > latest) {
         return stop("Backoff would exceed max duration limit");
     }
-    if until <= situation.now {
+    // Upstream waits only for a try that the limit admits: without a limit never.
+    let admitted = limit(strategy, resolve)?.is_some_and(|limit| i64::from(situation.tries) <= limit);
+    if until <= situation.now || !admitted {
         return Ok(None);
     }
     let message = format!("Backoff for {}", humanised(until.since_us(situation.now)));
@@ -184,13 +186,16 @@ fn admits(expression: &str, situation: &Situation<'_>) -> Result<bool, String> {
     match expr::lang::evaluate(expression, &vars, &Context::default()) {
         Ok(Value::Bool(admits)) => Ok(admits),
         Ok(other) => Err(format!("unable to cast expression result '{}' to bool", go_s(&other))),
-        Err(error) => Err(error.to_string()),
+        Err(error) => Err(error.with_snippet(expression)),
     }
 }
 
 /// Go's `%s` of a value that is no string.
 fn go_s(value: &Value) -> String {
-    gofmt::sprintf("%s", core::slice::from_ref(value))
+    match value {
+        Value::Null => "%!s(<nil>)".to_string(),
+        value => gofmt::sprintf("%s", core::slice::from_ref(value)),
+    }
 }
 
 /// `lastRetry.*` and `retries` after so many tries (upstream `buildRetryStrategyLocalScope`).
@@ -210,16 +215,16 @@ pub fn variables(situation: &Situation<'_>) -> BTreeMap<String, Value> {
     .collect()
 }
 
-/// Messages that upstream takes for passing troubles of the infrastructure (`errorsutil.IsTransientErr`).
+/// Messages that upstream takes for passing troubles of the network (`errorsutil.IsTransientErr`, of a bare text).
 fn is_transient(message: &str) -> bool {
     const TRANSIENT: &[&str] = &[
-        "exceeded quota",
-        "connection refused",
-        "no such host",
-        "TooManyRequests",
-        "bad connection",
-        "broken pipe",
-        "Operation cannot be fulfilled on resourcequotas",
+        "net/http: TLS handshake timeout",
+        "i/o timeout",
+        "connection timed out",
+        "connection reset by peer",
+        "etcdserver: leader changed",
+        "client rate limiter Wait returned an error",
+        "http2: client connection lost",
     ];
     TRANSIENT.iter().any(|text| message.contains(text))
 }

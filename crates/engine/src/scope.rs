@@ -37,6 +37,8 @@ pub(crate) struct Scope<'a> {
     pub item: Option<&'a Item>,
     /// Further names, with their values.
     pub locals: Vec<(String, Value)>,
+    /// Whether an expression sees artifacts (`fromExpression`), each as a marker.
+    pub marks: bool,
 }
 
 /// A call site seen from another one.
@@ -52,14 +54,14 @@ const ARTIFACT: &str = "\u{1}artifact";
 impl<'a> Scope<'a> {
     /// `workflow.*` alone.
     pub fn global(state: &'a State) -> Self {
-        Self { state, boundary: None, reach: Reach::Nothing, inputs: None, item: None, locals: Vec::new() }
+        Self { state, boundary: None, reach: Reach::Nothing, inputs: None, item: None, locals: Vec::new(), marks: false }
     }
 
     /// What a call site of `boundary` sees.
     pub fn of_site(state: &'a State, boundary: NodeId, reach: Reach, item: Option<&'a Item>) -> Self {
         let node = state.node(boundary);
         let locals = alloc::vec![("node.name".to_string(), Value::str(&*node.name))];
-        Self { state, boundary: Some(boundary), reach, inputs: Some(&node.inputs), item, locals }
+        Self { state, boundary: Some(boundary), reach, inputs: Some(&node.inputs), item, locals, marks: false }
     }
 
     fn siblings_prefix(&self) -> &'static str {
@@ -114,7 +116,7 @@ impl<'a> Scope<'a> {
             Sibling::One(id) => self.field(id, field),
             Sibling::Loop(whole, children) => {
                 let of_loop = self.loop_field(&children, field);
-                of_loop.or_else(|| whole.and_then(|id| self.field(id, field)))
+                of_loop.or_else(|| self.field(whole.or(children.last().copied())?, field))
             }
         }
     }
@@ -289,7 +291,9 @@ impl<'a> Scope<'a> {
         let nodes = || ids.iter().map(|id| self.state.node(*id));
         let outputs = nodes().filter_map(|node| node.outputs.as_deref());
         fields.extend(aggregate::parameter_names(outputs.clone()).iter().map(|n| format!("outputs.parameters.{n}")));
-        fields.extend(outputs.flat_map(|o| &o.artifacts).map(|a| format!("outputs.artifacts.{}", a.name)));
+        if self.marks {
+            fields.extend(outputs.flat_map(|o| &o.artifacts).map(|a| format!("outputs.artifacts.{}", a.name)));
+        }
         for node in nodes().filter(|node| matches!(node.phase, Phase::Skipped | Phase::Omitted)) {
             let Some(template) = node.template.map(|t| self.state.plan().template(t)) else { continue };
             fields.extend(template.outputs.parameters.iter().map(|p| format!("outputs.parameters.{}", p.name)));
@@ -337,6 +341,7 @@ impl expr::Scope for Scope<'_> {
             }
             for artifact in &inputs.artifacts {
                 let key = format!("inputs.artifacts.{}", artifact.name);
+                let key = if self.marks { key } else { format!("{key}.path") };
                 let value = self.input(&key).unwrap_or(Value::Null);
                 all.push((key, value));
             }
@@ -397,7 +402,14 @@ pub(crate) fn context(state: &State) -> expr::Context {
 
 /// Evaluates an expr of the document (`expression`, `fromExpression`).
 pub(crate) fn evaluate(source: &str, scope: &Scope<'_>) -> Result<Value, String> {
-    expr::lang::evaluate(source, scope, &context(scope.state)).map_err(|error| error.to_string())
+    expr::lang::evaluate(source, scope, &context(scope.state)).map_err(|error| error.with_snippet(source))
+}
+
+/// Evaluates a `fromExpression`: the artifact that it chooses, if any.
+pub(crate) fn evaluate_artifact(source: &str, scope: &Scope<'_>) -> Result<Option<NamedArtifact>, String> {
+    let locals = scope.locals.clone();
+    let marked = Scope { marks: true, locals, ..*scope };
+    evaluate(source, &marked).map(|value| marked.marked(&value))
 }
 
 /// The files of a leaf's template that tags can name: `inputs.artifacts.X.path`, `outputs.*.X.path`.

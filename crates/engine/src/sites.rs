@@ -7,7 +7,8 @@ use crate::loops::{self, Item};
 use crate::scope::{Reach, Scope, Strictness, resolve};
 use crate::state::{Body, State};
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use model::event::{Items, Placement, Site};
 use model::plan::{Task, With};
 use model::{NodeId, TemplateId};
@@ -83,19 +84,31 @@ fn skipped(task: &Task, scope: &Scope<'_>, strictness: Strictness) -> Result<Opt
 /// Resolves what a loop runs over, and checks what its children will refer to.
 pub(crate) fn open_loop(state: &State, due: &Due<'_>) -> Result<Items, String> {
     let scope = Scope::of_site(state, due.boundary, due.reach, None);
-    let with = due.task.with.as_ref().ok_or("not a loop")?;
-    open_with(with, &scope)
+    open_with(due.task, &scope)
 }
 
 /// The texts of `withItems` are the last that could still resolve; a value or a number may hold what it likes.
-pub(crate) fn open_with(with: &With, scope: &Scope<'_>) -> Result<Items, String> {
+/// A loop whose plain `when` is false runs over nothing where its items cannot be had.
+pub(crate) fn open_with(task: &Task, scope: &Scope<'_>) -> Result<Items, String> {
+    let Some(with) = &task.with else { return Err("not a loop".to_string()) };
     let strictness = if matches!(with, With::Items(_)) { Strictness::Strict } else { Strictness::Siblings };
-    loops::open(with, &|text| resolve(text, scope, strictness))
+    match loops::open(with, &|text| resolve(text, scope, strictness)) {
+        Err(_) if is_plainly_false(task) => Ok(Items::List(Vec::new())),
+        opened => opened,
+    }
+}
+
+/// Whether the call never runs, whatever its references come to: its `when` has no tags and is false.
+pub(crate) fn is_plainly_false(task: &Task) -> bool {
+    task.when.as_ref().is_some_and(|when| !when.has_tags() && expr::when::evaluate(&when.0) == Ok(false))
 }
 
 /// Resolves the references of a loop's arguments as far as they do not need an item.
 pub(crate) fn check_loop(state: &State, due: &Due<'_>) -> Result<(), String> {
     let scope = Scope::of_site(state, due.boundary, due.reach, None);
+    if is_plainly_false(due.task) {
+        return Ok(());
+    }
     give(&due.task.arguments, &scope, Strictness::Siblings).map(|_| ())
 }
 

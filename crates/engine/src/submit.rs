@@ -70,6 +70,6 @@ fn given(draft: &Draft<'_>) -> Given {
         Some(NamedArtifact { name: artifact.name.clone(), path: Default::default(), artifact: Some(artifact_ref) })
     });
     let own = record.artifacts.iter().cloned();
-    let artifacts: Vec<_> = own.chain(declared).map(|named| (named.name.clone(), Some(named))).collect();
+    let artifacts: Vec<_> = own.chain(declared).map(|named| (named.name.clone(), Some(Some(named)))).collect();
     Given { parameters, artifacts }
 }

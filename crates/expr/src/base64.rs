@@ -28,7 +28,7 @@ fn encode_bits(bytes: &[u8], alphabet: &[u8], bits: u32, group: usize) -> String
     if count > 0 {
         out.push(char::from(alphabet[(held << (bits - count)) as usize & (alphabet.len() - 1)]));
     }
-    while out.len() % group != 0 {
+    while !out.len().is_multiple_of(group) {
         out.push('=');
     }
     out
@@ -82,11 +82,7 @@ fn decode_bits(text: &[u8], alphabet: &[u8], bits: u32, group: usize) -> Result<
             out.push((held >> count) as u8);
         }
     }
-    if digits % group == 0 {
-        Ok(out)
-    } else {
-        Err(text.len() - if group == 4 { digits % group } else { digits % group })
-    }
+    if digits % group == 0 { Ok(out) } else { Err(text.len() - digits % group) }
 }
 
 #[cfg(test)]

@@ -104,13 +104,9 @@ fn translate(pattern: &str) -> Result<String, String> {
                 at += 1;
             }
             ('(', None) if chars.get(at + 1) == Some(&'?') => {
-                at += 1;
+                group(&chars[at + 1..])?;
                 out.push('(');
-                let flags: String = chars[at..].iter().take_while(|c| **c != ')' && **c != ':').collect();
-                let named = flags.starts_with("?P<") || flags.starts_with("?<");
-                if !named && flags.contains(['x', 'R', 'u', '=', '!']) {
-                    return Err(format!("error parsing regexp: invalid or unsupported Perl syntax: `({flags}`"));
-                }
+                at += 1;
             }
             _ => {
                 out.push(c);
@@ -119,6 +115,17 @@ fn translate(pattern: &str) -> Result<String, String> {
         }
     }
     Ok(out)
+}
+
+/// Refuses flags and look-around that Go does not have; `chars` begin with the question mark.
+fn group(chars: &[char]) -> Result<(), String> {
+    let flags: String = chars.iter().take_while(|c| **c != ')' && **c != ':').collect();
+    let named = flags.starts_with("?P<") || flags.starts_with("?<");
+    if named || !flags.contains(['x', 'R', 'u', '=', '!']) {
+        return Ok(());
+    }
+    let shown: String = flags.chars().take(2).collect();
+    Err(format!("error parsing regexp: invalid or unsupported Perl syntax: `({shown}`"))
 }
 
 /// Writes one escape and tells how many characters it took.

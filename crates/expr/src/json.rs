@@ -177,10 +177,11 @@ impl Reader<'_> {
             self.digits();
         }
         let text = std::str::from_utf8(&self.text[start..self.at]).unwrap_or("0");
-        if !float && self.numbers == Numbers::Exact {
-            if let Ok(number) = text.parse::<i64>() {
-                return Ok(Value::Int(number));
-            }
+        if !float
+            && self.numbers == Numbers::Exact
+            && let Ok(number) = text.parse::<i64>()
+        {
+            return Ok(Value::Int(number));
         }
         match text.parse::<f64>() {
             Ok(number) if number.is_finite() => Ok(Value::Float(number)),

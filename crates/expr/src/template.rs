@@ -225,13 +225,12 @@ impl Replacer<'_> {
             )));
         }
         let Some(text) = escaped(&value) else { return Ok(None) };
-        if let (Some(name), Some(after)) = (value.as_str(), rest.strip_prefix(CLOSE)) {
-            if let Some(outer) = self.vars.get(&format!("{}{name}", prefix.trim_start())) {
-                if let Some(text) = escaped(&outer) {
-                    *rest = after;
-                    return Ok(Some(text));
-                }
-            }
+        if let (Some(name), Some(after)) = (value.as_str(), rest.strip_prefix(CLOSE))
+            && let Some(outer) = self.vars.get(&format!("{}{name}", prefix.trim_start()))
+            && let Some(text) = escaped(&outer)
+        {
+            *rest = after;
+            return Ok(Some(text));
         }
         Ok(Some(format!("{OPEN}{prefix}{text}")))
     }
@@ -248,7 +247,8 @@ impl Replacer<'_> {
         };
         let environment = self.environment.get_or_insert_with(|| Environment::new(self.vars));
         let failed = |reason: String| TemplateError::new(format!("failed to evaluate expression: {reason}"));
-        let missing = lang::missing(&unquoted, environment, self.context).map_err(|error| failed(error.message))?;
+        let missing = lang::missing(&unquoted, environment, self.context)
+            .map_err(|error| failed(error.with_snippet(&unquoted)))?;
         let late = missing.iter().find(|name| LATE.contains(&name.as_str()));
         let program = lang::compile(&unquoted, environment, self.context);
         let error = match program.and_then(|program| program.run(environment, self.context)) {
@@ -261,7 +261,7 @@ impl Replacer<'_> {
                 Ok(text) => return Ok(inside_string(&text)),
                 Err(message) => TemplateError::new(format!("failed to marshal evaluated expression: {message}")),
             },
-            Err(error) => failed(error.message),
+            Err(error) => failed(error.with_snippet(&unquoted)),
         };
         // A failure is put down to the first variable that is missing, if one is.
         match late.or(missing.first()) {

@@ -221,6 +221,9 @@ pub struct Parameter {
     /// `enum`: values that are admitted; empty for any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allowed: Vec<String>,
+    /// `description`, told by `{{workflow.parameters}}` and `--help`-like places.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
 }
 
 /// An input artifact or an artifact argument.
@@ -336,8 +339,9 @@ impl Plan {
 }
 
 impl Task {
+    /// A literal list without items is no loop: upstream runs such a call once, with `{{item}}` as it stands.
     pub fn is_loop(&self) -> bool {
-        self.with.is_some()
+        self.with.is_some() && !matches!(&self.with, Some(With::Items(items)) if items.is_empty())
     }
 }
 

@@ -81,6 +81,8 @@ pub struct ArgoNode {
     pub message: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub template_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub template_ref: Option<TemplateRef>,
     pub template_scope: String,
     #[serde(rename = "boundaryID", skip_serializing_if = "Option::is_none")]
     pub boundary_id: Option<String>,
@@ -98,6 +100,16 @@ pub struct ArgoNode {
     pub finished_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node_flag: Option<NodeFlag>,
+}
+
+/// A call by `templateRef`: Argo tells the reference instead of the name.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TemplateRef {
+    pub name: String,
+    pub template: String,
+    #[serde(skip_serializing_if = "core::ops::Not::not")]
+    pub cluster_scope: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -230,13 +242,24 @@ impl Names<'_> {
     fn node(&self, node: &NodeView, edges: &Edges, progress: progress::Progress) -> ArgoNode {
         let template = self.history.template(node);
         let boundary = node.boundary.and_then(|id| self.history.template(self.history.node(id)));
-        let scope = template.or(boundary).map_or(&Scope::Local, |template| &template.scope);
-        let template_scope = match scope {
+        let own = template.map_or(&Scope::Local, |template| &template.scope);
+        let calling = boundary.map_or(own, |boundary| &boundary.scope);
+        let template_scope = match calling {
             Scope::Local => format!("local/{}", self.run),
             Scope::Namespaced(name) => format!("namespaced/{name}"),
             Scope::Cluster(name) => format!("cluster/{name}"),
         };
-        let name = template.filter(|t| !t.name.is_empty() && node.kind != NodeKind::StepGroup).map(|t| t.name.clone());
+        let named = template.filter(|t| !t.name.is_empty() && node.kind != NodeKind::StepGroup);
+        let reference = |name: &String, template: &String, cluster_scope| TemplateRef {
+            name: name.clone(),
+            template: template.clone(),
+            cluster_scope,
+        };
+        let (name, template_ref) = match (named, own) {
+            (Some(t), Scope::Namespaced(scope)) if own != calling => (None, Some(reference(scope, &t.name, false))),
+            (Some(t), Scope::Cluster(scope)) if own != calling => (None, Some(reference(scope, &t.name, true))),
+            (named, _) => (named.map(|t| t.name.clone()), None),
+        };
         ArgoNode {
             id: self.id(node.id),
             name: node.name.to_string(),
@@ -245,6 +268,7 @@ impl Names<'_> {
             phase: node.phase.as_str(),
             message: node.message.clone(),
             template_name: name,
+            template_ref,
             template_scope,
             boundary_id: node.boundary.map(|id| self.id(id)),
             children: self.ids(&edges.children[node.id.index()]),

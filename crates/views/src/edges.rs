@@ -77,7 +77,11 @@ fn outbound(history: &History, held: &[Vec<NodeId>], id: NodeId, own: bool) -> V
         let inside = &held[id.index()];
         match node.kind {
             NodeKind::Steps => match inside.last() {
-                Some(group) if held[group.index()].is_empty() => found.push(*group),
+                Some(group) if held[group.index()].is_empty() => {
+                    if !history.node(*group).phase.is_failed_or_error() {
+                        found.push(*group);
+                    }
+                }
                 Some(group) => stack.extend(held[group.index()].iter().rev().map(|id| (*id, false))),
                 None => {}
             },

@@ -85,10 +85,9 @@ fn format_one(verb: char, flags: &Flags, arg: &Value) -> String {
     if let Some(number) = arg.integer().or(match arg {
         Value::Duration(n) if verb != 'v' && verb != 's' => Some(*n),
         _ => None,
-    }) {
-        if let Some(text) = format_integer(verb, flags, number, arg) {
-            return text;
-        }
+    }) && let Some(text) = format_integer(verb, flags, number, arg)
+    {
+        return text;
     }
     match (verb, arg) {
         ('v' | 's', Value::Str(_) | Value::Raw(_)) => truncate(value(arg), flags.precision),

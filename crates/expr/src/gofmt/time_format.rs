@@ -136,7 +136,7 @@ fn fraction_at(c: char, rest: &str, _before: Option<u8>) -> Option<(Piece, usize
 pub fn format_time(time: &Instant, layout: &str) -> String {
     let civil = time.civil();
     let (offset, name) = time.zone.at(time.unix);
-    let hour12 = if civil.hour % 12 == 0 { 12 } else { civil.hour % 12 };
+    let hour12 = if civil.hour.is_multiple_of(12) { 12 } else { civil.hour % 12 };
     let month = MONTHS[(civil.month as usize + 11) % 12];
     let weekday = WEEKDAYS[civil.weekday as usize % 7];
     let mut out = String::new();

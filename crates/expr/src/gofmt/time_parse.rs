@@ -49,7 +49,7 @@ pub fn parse_time(layout: &str, text: &str, zone: &Zone) -> Result<Instant, Stri
         };
         layout_rest = after;
         let held = value;
-        value = match read(piece, value, after, &mut fields) {
+        value = match read(piece, value, &mut fields) {
             Ok(rest) => rest,
             Err(Fault::Bad) => return Err(cannot(layout, text, held, element)),
             Err(Fault::Range(part)) => return Err(range_error(layout, text, part)),
@@ -107,6 +107,18 @@ fn within(number: i64, least: i64, most: i64, part: &'static str) -> Result<i64,
     if (least..=most).contains(&number) { Ok(number) } else { Err(Fault::Range(part)) }
 }
 
+/// Reads up to two digits, at least `least`, into a field with limits.
+fn number<'t>(
+    value: &'t str,
+    least: usize,
+    (low, high, part): (i64, i64, &'static str),
+    field: &mut i64,
+) -> Result<&'t str, Fault> {
+    let (found, rest) = digits(value, least, 2)?;
+    *field = within(found, low, high, part)?;
+    Ok(rest)
+}
+
 fn lookup<'t>(names: &[&str], value: &'t str, short: bool) -> Result<(usize, &'t str), Fault> {
     for (index, name) in names.iter().enumerate() {
         let name = if short { &name[..3] } else { name };
@@ -125,7 +137,7 @@ fn nanoseconds(digits: &str) -> u32 {
     text.parse().unwrap_or(0)
 }
 
-fn read<'t>(piece: Piece, value: &'t str, after: &str, fields: &mut Fields) -> Result<&'t str, Fault> {
+fn read<'t>(piece: Piece, value: &'t str, fields: &mut Fields) -> Result<&'t str, Fault> {
     let rest = match piece {
         Piece::LongYear => {
             let (year, rest) = digits(value, 4, 4)?;
@@ -159,26 +171,13 @@ fn read<'t>(piece: Piece, value: &'t str, after: &str, fields: &mut Fields) -> R
             fields.year_day = Some(day);
             rest
         }
-        Piece::Hour24 => {
-            let (hour, rest) = digits(value, 1, 2)?;
-            fields.hour = within(hour, 0, 23, "hour")?;
-            rest
-        }
-        Piece::Hour12 | Piece::ZeroHour12 => {
-            let (hour, rest) = digits(value, if piece == Piece::ZeroHour12 { 2 } else { 1 }, 2)?;
-            fields.hour = within(hour, 0, 12, "hour")?;
-            rest
-        }
-        Piece::Minute | Piece::ZeroMinute => {
-            let (minute, rest) = digits(value, if piece == Piece::ZeroMinute { 2 } else { 1 }, 2)?;
-            fields.minute = within(minute, 0, 59, "minute")?;
-            rest
-        }
-        Piece::Second | Piece::ZeroSecond => {
-            let (second, rest) = digits(value, if piece == Piece::ZeroSecond { 2 } else { 1 }, 2)?;
-            fields.second = within(second, 0, 59, "second")?;
-            rest
-        }
+        Piece::Hour24 => number(value, 1, (0, 23, "hour"), &mut fields.hour)?,
+        Piece::Hour12 => number(value, 1, (0, 12, "hour"), &mut fields.hour)?,
+        Piece::ZeroHour12 => number(value, 2, (0, 12, "hour"), &mut fields.hour)?,
+        Piece::Minute => number(value, 1, (0, 59, "minute"), &mut fields.minute)?,
+        Piece::ZeroMinute => number(value, 2, (0, 59, "minute"), &mut fields.minute)?,
+        Piece::Second => number(value, 1, (0, 59, "second"), &mut fields.second)?,
+        Piece::ZeroSecond => number(value, 2, (0, 59, "second"), &mut fields.second)?,
         Piece::UpperPm | Piece::LowerPm => read_pm(piece, value, fields)?,
         Piece::Offset { zulu, colon, seconds, short } => read_offset(value, zulu, colon, seconds, short, fields)?,
         Piece::ZoneName => read_zone(value, fields)?,
@@ -196,7 +195,6 @@ fn read<'t>(piece: Piece, value: &'t str, after: &str, fields: &mut Fields) -> R
             &value[1 + count..]
         }
     };
-    let _ = after;
     Ok(rest)
 }
 
@@ -221,11 +219,9 @@ fn read_offset<'t>(
     short: bool,
     fields: &mut Fields,
 ) -> Result<&'t str, Fault> {
-    if zulu {
-        if let Some(rest) = value.strip_prefix('Z') {
-            fields.zulu = true;
-            return Ok(rest);
-        }
+    if zulu && let Some(rest) = value.strip_prefix('Z') {
+        fields.zulu = true;
+        return Ok(rest);
     }
     let negative = match value.as_bytes().first() {
         Some(b'+') => false,

@@ -88,7 +88,7 @@ fn operate(walk: &Walk<'_>, current: &Value, operator: &str, left: &str, right: 
         Value::Str(text) => !text.is_empty(),
         _ => true,
     };
-    let test = |text: &str| of(text).map_or(false, truthy);
+    let test = |text: &str| of(text).is_ok_and(truthy);
     Ok(match operator {
         "||" => (test(left) || test(right)).into(),
         "&&" => (test(left) && test(right)).into(),

@@ -161,8 +161,30 @@ impl Tree {
         (at, nodes)
     }
 
-    /// Calls `visit` with every node.
+    /// Every node that belongs to the expression, in the order of parsing (rewriting leaves some unused).
     pub fn all(&self) -> impl Iterator<Item = (Id, &Node)> {
-        self.nodes.iter().enumerate()
+        let mut used = vec![false; self.nodes.len()];
+        let mut open = vec![self.root];
+        while let Some(id) = open.pop() {
+            if std::mem::replace(&mut used[id], true) {
+                continue;
+            }
+            match self.node(id) {
+                Node::Unary(_, _, inner) | Node::Chain(inner) | Node::Predicate(inner) => open.push(*inner),
+                Node::Binary(_, _, left, right) => open.extend([*left, *right]),
+                Node::Member { node, property, .. } => open.extend([*node, *property]),
+                Node::Slice { node, from, to } => open.extend([Some(*node), *from, *to].into_iter().flatten()),
+                Node::Call { callee, args } => {
+                    open.push(*callee);
+                    open.extend(args);
+                }
+                Node::Builtin { args, .. } | Node::Sequence(args) | Node::Array(args) => open.extend(args),
+                Node::Let { value, body, .. } => open.extend([*value, *body]),
+                Node::Conditional { cond, yes, no } => open.extend([*cond, *yes, *no]),
+                Node::Map(pairs) => open.extend(pairs.iter().flat_map(|(key, value)| [*key, *value])),
+                _ => {}
+            }
+        }
+        self.nodes.iter().enumerate().filter(move |(id, _)| used[*id])
     }
 }

@@ -6,7 +6,7 @@ use super::builtins::{numbers, strings};
 use super::eval::{Machine, Out};
 use super::methods;
 use super::signature::P;
-use super::types::Ty;
+use super::ty::Ty;
 use crate::sprig;
 use crate::value::{Func, Value};
 
@@ -64,7 +64,7 @@ fn fits(arg: &Value, param: P) -> Result<(), String> {
 fn environment(machine: &Machine<'_>, name: &str, args: &[Value]) -> Result<Value, String> {
     count(args, if name == "jsonpath" { 2 } else { 1 })?;
     match name {
-        "asInt" | "asFloat" if matches!(args[0], Value::Null) => {
+        "asInt" if matches!(args[0], Value::Null) => {
             Err("reflect: call of reflect.Value.Type on zero Value".to_owned())
         }
         "asInt" => numbers::int(&args[0]),

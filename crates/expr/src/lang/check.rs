@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use super::ast::{Binary, Id, Node, Tree, Unary};
+use super::environment::Environment;
 use super::lexer::Fault;
-use super::types::{Ty, TyKind};
-use super::{Environment, methods, signature};
+use super::ty::{Ty, TyKind};
+use super::{methods, signature};
 use crate::goregex;
 use crate::value::AnyMapKind;
 
@@ -140,17 +141,16 @@ impl Checker<'_> {
     }
 
     fn binary(&self, id: Id, op: Binary, text: &str, l: Ty, r: Ty, right: Id) -> Checked {
-        if op == Binary::Matches {
-            if let Node::Str(pattern) = self.tree.node(right) {
-                if let Err(message) = goregex::compile(pattern) {
-                    return self.fault(id, message);
-                }
-            }
+        if op == Binary::Matches
+            && let Node::Str(pattern) = self.tree.node(right)
+            && let Err(message) = goregex::compile(pattern)
+        {
+            return self.fault(id, message);
         }
-        if op == Binary::In {
-            if let Some(message) = membership_fault(&l, &r) {
-                return self.fault(id, message);
-            }
+        if op == Binary::In
+            && let Some(message) = membership_fault(&l, &r)
+        {
+            return self.fault(id, message);
         }
         match binary_type(op, &l, &r) {
             Some(ty) => Ok(ty),

@@ -5,7 +5,7 @@ use super::ast::{Id, Node};
 use super::check::{Checked, Checker};
 use super::lexer::Fault;
 use super::signature::{self, P, Sig};
-use super::types::{Ty, TyKind};
+use super::ty::{Ty, TyKind};
 use crate::value::AnyMapKind;
 
 impl Checker<'_> {

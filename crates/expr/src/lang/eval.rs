@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::ast::{Binary, Id, Node, Tree, Unary};
-use super::{Environment, builtins, calls, operators};
+use super::environment::Environment;
+use super::{builtins, calls, operators};
 use crate::context::{Budget, ELEMENTS_MAX, MEMORY};
 use crate::goregex;
 use crate::value::{SliceKind, Value};

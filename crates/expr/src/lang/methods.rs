@@ -2,7 +2,7 @@
 //! It must never know syntax.
 
 use super::signature::{P, Sig};
-use super::types::Ty;
+use super::ty::Ty;
 use crate::gofmt;
 use crate::time::{Instant, Zone};
 use crate::value::{IntKind, Value};

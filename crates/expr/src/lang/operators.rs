@@ -258,7 +258,7 @@ pub(crate) fn contains(needle: &Value, haystack: &Value) -> Result<bool, String>
 /// `runtime.Fetch`: a member of a value.
 pub(crate) fn fetch(from: &Value, key: &Value) -> Out {
     if let (Value::Str(name), Some((method, _))) =
-        (key, key.as_str().and_then(|name| super::methods::find(&super::types::Ty::of(from), name)))
+        (key, key.as_str().and_then(|name| super::methods::find(&super::ty::Ty::of(from), name)))
     {
         debug_assert_eq!(&**name, method);
         return Ok(Value::Func(crate::value::Func::Method(std::sync::Arc::new(from.clone()), method)));
@@ -308,7 +308,7 @@ fn index(key: &Value, length: usize) -> Result<usize, String> {
     if (0..size).contains(&at) {
         return Ok(at as usize);
     }
-    Err(format!("index out of range: {wanted} (array length is {length})"))
+    Err(format!("index out of range: {at} (array length is {length})"))
 }
 
 /// `runtime.Slice`: bounds may be negative and are cut to what there is; strings are cut by bytes.

@@ -1,84 +1,10 @@
 //! Tokens into a syntax tree: the grammar of expr-lang v1.17.8.
 //! It must never know values, and of variables only the names.
 
-use std::sync::Arc;
-
 use super::ast::{Binary, Id, NODES_MAX, Node, Tree, Unary};
+use super::grammar::{Arg, binary, can_negate, is_comparison, predicate_args};
 use super::lexer::{Fault, Kind, Token, lex};
 use super::signature;
-
-/// What one argument of a builtin with a predicate is.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Arg {
-    Expr,
-    Predicate,
-    OptionalExpr,
-    OptionalPredicate,
-}
-
-fn predicate_args(name: &str) -> Option<(&'static str, &'static [Arg])> {
-    use Arg::{Expr, OptionalExpr, OptionalPredicate, Predicate};
-    const TABLE: [(&str, &[Arg]); 15] = [
-        ("all", &[Expr, Predicate]),
-        ("none", &[Expr, Predicate]),
-        ("any", &[Expr, Predicate]),
-        ("one", &[Expr, Predicate]),
-        ("filter", &[Expr, Predicate]),
-        ("map", &[Expr, Predicate]),
-        ("count", &[Expr, OptionalPredicate]),
-        ("sum", &[Expr, OptionalPredicate]),
-        ("find", &[Expr, Predicate]),
-        ("findIndex", &[Expr, Predicate]),
-        ("findLast", &[Expr, Predicate]),
-        ("findLastIndex", &[Expr, Predicate]),
-        ("groupBy", &[Expr, Predicate]),
-        ("sortBy", &[Expr, Predicate, OptionalExpr]),
-        ("reduce", &[Expr, Predicate, OptionalExpr]),
-    ];
-    TABLE.iter().find(|(known, _)| *known == name).copied()
-}
-
-/// Operator, precedence, right associative.
-fn binary(text: &str) -> Option<(Binary, &'static str, u32)> {
-    let found = match text {
-        "or" => (Binary::Or, "or", 10),
-        "||" => (Binary::Or, "||", 10),
-        "and" => (Binary::And, "and", 15),
-        "&&" => (Binary::And, "&&", 15),
-        "==" => (Binary::Equal, "==", 20),
-        "!=" => (Binary::NotEqual, "!=", 20),
-        "<" => (Binary::Less, "<", 20),
-        ">" => (Binary::Greater, ">", 20),
-        ">=" => (Binary::GreaterEqual, ">=", 20),
-        "<=" => (Binary::LessEqual, "<=", 20),
-        "in" => (Binary::In, "in", 20),
-        "matches" => (Binary::Matches, "matches", 20),
-        "contains" => (Binary::Contains, "contains", 20),
-        "startsWith" => (Binary::StartsWith, "startsWith", 20),
-        "endsWith" => (Binary::EndsWith, "endsWith", 20),
-        ".." => (Binary::Range, "..", 25),
-        "+" => (Binary::Add, "+", 30),
-        "-" => (Binary::Subtract, "-", 30),
-        "*" => (Binary::Multiply, "*", 60),
-        "/" => (Binary::Divide, "/", 60),
-        "%" => (Binary::Modulo, "%", 60),
-        "**" => (Binary::Power, "**", 100),
-        "^" => (Binary::Power, "^", 100),
-        "??" => (Binary::Coalesce, "??", 500),
-        _ => return None,
-    };
-    Some(found)
-}
-
-fn is_comparison(op: Binary) -> bool {
-    use Binary::{Greater, GreaterEqual, Less, LessEqual};
-    matches!(op, Less | Greater | GreaterEqual | LessEqual)
-}
-
-/// Operators that `not` may stand before.
-fn can_negate(text: &str) -> bool {
-    matches!(text, "contains" | "matches" | "startsWith" | "endsWith" | "in")
-}
 
 /// Parses a source. `overrides` tells whether the environment has a variable of a builtin's name.
 pub(crate) fn parse(source: &str, overrides: &dyn Fn(&str) -> bool, depth_max: usize) -> Result<Tree, Fault> {
@@ -567,6 +493,9 @@ impl Parser<'_> {
     }
 
     fn member(&mut self, node: Id, optional: bool) -> Parsed {
+        if self.current().kind == Kind::Eof {
+            return self.fail("unexpected end of expression");
+        }
         let name = self.advance();
         let word = name.text.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '$') && !name.text.is_empty();
         if name.kind != Kind::Identifier && !(name.kind == Kind::Operator && word) {
@@ -603,99 +532,4 @@ impl Parser<'_> {
 
 fn reason(digits: &str) -> &'static str {
     if digits.trim_start_matches(['0', 'x', 'o', 'b']).is_empty() { "invalid syntax" } else { "value out of range" }
-}
-
-/// The dotted paths of variables that a tree mentions: `steps['a-b'].outputs.x` is `steps.a-b.outputs.x`.
-pub(crate) fn paths(tree: &Tree) -> Vec<String> {
-    let mut inner = vec![false; tree.len()];
-    for (_, node) in tree.all() {
-        match node {
-            Node::Member { node: base, property, .. } if matches!(tree.node(*property), Node::Str(_)) => {
-                inner[*base] = true;
-            }
-            Node::Chain(base) => inner[*base] = true,
-            _ => {}
-        }
-    }
-    tree.all().filter(|(id, _)| !inner[*id]).filter_map(|(id, _)| path_of(tree, id)).collect()
-}
-
-/// The dotted path a node spells, if it is a variable or a constant member of one.
-pub(crate) fn path_of(tree: &Tree, id: Id) -> Option<String> {
-    let mut parts: Vec<Arc<str>> = Vec::new();
-    let mut at = id;
-    loop {
-        match tree.node(at) {
-            Node::Ident(name) => {
-                parts.push(name.clone());
-                parts.reverse();
-                return Some(parts.join("."));
-            }
-            Node::Member { node, property, .. } => match tree.node(*property) {
-                Node::Str(name) => {
-                    parts.push(name.clone());
-                    at = *node;
-                }
-                _ => return None,
-            },
-            Node::Chain(inner) => at = *inner,
-            _ => return None,
-        }
-    }
-}
-
-/// The paths that must exist: variables and the constant members on them up to a `?.`, whose own operand may be
-/// missing unless it is a variable. Each comes with the offset where it begins.
-pub(crate) fn required(tree: &Tree) -> Vec<(usize, String)> {
-    let mut declared = Vec::new();
-    let mut continued = vec![false; tree.len()];
-    let mut tolerated = vec![false; tree.len()];
-    for (_, node) in tree.all() {
-        match node {
-            Node::Let { name, .. } => declared.push(name.clone()),
-            Node::Member { node: base, optional: true, .. } => tolerated[*base] = true,
-            Node::Member { node: base, property, .. } => {
-                continued[*base] = matches!(tree.node(*property), Node::Str(_));
-            }
-            _ => {}
-        }
-    }
-    let mut found = Vec::new();
-    for (id, _) in tree.all() {
-        if continued[id] {
-            continue;
-        }
-        let Some((start, mut parts)) = required_path(tree, id) else { continue };
-        if tolerated[id] && parts.len() > 1 {
-            parts.pop();
-        }
-        if declared.contains(&parts[0]) {
-            continue;
-        }
-        if &*parts[0] == "$env" {
-            parts.truncate(1);
-        }
-        found.push((tree.offset(start), parts.join(".")));
-    }
-    found
-}
-
-fn required_path(tree: &Tree, id: Id) -> Option<(Id, Vec<Arc<str>>)> {
-    let mut parts: Vec<Arc<str>> = Vec::new();
-    let mut at = id;
-    loop {
-        match tree.node(at) {
-            Node::Ident(name) => {
-                parts.push(name.clone());
-                parts.reverse();
-                return Some((at, parts));
-            }
-            Node::Member { node, property, optional: false, .. } => {
-                let Node::Str(name) = tree.node(*property) else { return None };
-                parts.push(name.clone());
-                at = *node;
-            }
-            _ => return None,
-        }
-    }
 }

@@ -1,7 +1,7 @@
 //! What the builtins and the functions of Argo's environment take and give.
 //! It must never know how they are computed.
 
-use super::types::Ty;
+use super::ty::Ty;
 use crate::value::SliceKind;
 
 /// The type of a parameter or a result.

@@ -1,7 +1,7 @@
 //! Functions on dates; `now` is the context's, the local zone is UTC.
 //! It must never know a clock.
 
-use super::text;
+use super::arguments::text;
 use crate::context::Budget;
 use crate::gofmt;
 use crate::lang::methods::round_duration;

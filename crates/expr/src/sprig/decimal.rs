@@ -65,10 +65,10 @@ pub(super) fn subtract(a: Decimal, b: Decimal) -> Decimal {
 }
 
 pub(super) fn multiply(a: Decimal, b: Decimal) -> Decimal {
-    if let (Decimal::Exact { digits: x, scale: s }, Decimal::Exact { digits: y, scale: t }) = (a, b) {
-        if let Some(digits) = x.checked_mul(y) {
-            return Decimal::Exact { digits, scale: s.saturating_add(t) };
-        }
+    if let (Decimal::Exact { digits: x, scale: s }, Decimal::Exact { digits: y, scale: t }) = (a, b)
+        && let Some(digits) = x.checked_mul(y)
+    {
+        return Decimal::Exact { digits, scale: s.saturating_add(t) };
     }
     Decimal::Float(a.to_float() * b.to_float())
 }

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
+use super::arguments::text;
 use super::convert::{is_empty, to_text};
-use super::text;
 use crate::context::Budget;
 use crate::value::{Dict, Value};
 

@@ -4,7 +4,7 @@
 use sha1::{Digest, Sha1};
 use sha2::{Sha256, Sha512};
 
-use super::{bytes, text};
+use super::arguments::{bytes, text};
 use crate::base64;
 use crate::context::Budget;
 use crate::json;

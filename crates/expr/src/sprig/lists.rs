@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
+use super::arguments::{NIL, int};
 use super::convert::{is_empty, to_int};
-use super::{NIL, int};
 use crate::context::Budget;
 use crate::value::{IntKind, SliceKind, Value};
 

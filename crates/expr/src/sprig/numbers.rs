@@ -1,9 +1,9 @@
 //! Functions on numbers.
 //! It must never know values other than its arguments.
 
+use super::arguments::{int, int64, ints, text};
 use super::convert::{to_float, to_int};
 use super::decimal::{self, Decimal};
-use super::{int, int64, ints, text};
 use crate::context::{Budget, ELEMENTS_MAX, MEMORY};
 use crate::gofmt;
 use crate::value::Value;

@@ -1,7 +1,7 @@
 //! Paths as text; nothing is looked up.
 //! It must never know a file system.
 
-use super::text;
+use super::arguments::text;
 use crate::context::Budget;
 use crate::value::Value;
 

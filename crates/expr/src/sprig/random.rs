@@ -1,7 +1,7 @@
 //! Random values drawn from the context's seed: the same seed gives the same values.
 //! It must never know a source of randomness.
 
-use super::{int, text};
+use super::arguments::{int, text};
 use crate::base64;
 use crate::context::Budget;
 use crate::value::Value;

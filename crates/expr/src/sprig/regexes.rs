@@ -3,7 +3,7 @@
 
 use regex::Regex;
 
-use super::{int, text};
+use super::arguments::{int, text};
 use crate::context::Budget;
 use crate::goregex;
 use crate::value::{SliceKind, Value};

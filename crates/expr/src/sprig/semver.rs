@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
-use super::text;
+use super::arguments::text;
 use crate::context::Budget;
 use crate::gofmt;
 use crate::value::{IntKind, Value};

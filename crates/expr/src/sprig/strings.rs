@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::arguments::{bytes, int, text};
 use super::convert::{to_text, to_texts};
-use super::{bytes, int, text};
 use crate::context::{Budget, ELEMENTS_MAX, MEMORY};
 use crate::gofmt;
 use crate::lang::{replace, split, to_lower, to_upper};

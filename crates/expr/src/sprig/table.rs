@@ -1,9 +1,8 @@
 //! Which functions there are, what they take and who computes them.
 //! It must never know how.
 
-use super::{
-    Entry, Run, dates, dicts, encoding, lists, numbers, paths, random, regexes, semver, strings, types, urls, words,
-};
+use super::entry::{Entry, Run};
+use super::{dates, defaults, dicts, encoding, lists, numbers, paths, random, regexes, semver, strings, urls, words};
 
 const fn entry(name: &'static str, spec: &'static str, run: Run) -> Entry {
     Entry { name, spec, run }
@@ -107,20 +106,20 @@ pub(super) static ENTRIES: &[Entry] = &[
     entry("floor", "a>f", numbers::run),
     entry("round", "ai*f>f", numbers::run),
     // defaults and types
-    entry("default", "a*a>a", types::run),
-    entry("empty", "a>b", types::run),
-    entry("coalesce", "*a>a", types::run),
-    entry("all", "*a>b", types::run),
-    entry("any", "*a>b", types::run),
-    entry("ternary", "aab>a", types::run),
-    entry("deepCopy", "a>a", types::run),
-    entry("mustDeepCopy", "a>ae", types::run),
-    entry("typeOf", "a>s", types::run),
-    entry("typeIs", "sa>b", types::run),
-    entry("typeIsLike", "sa>b", types::run),
-    entry("kindOf", "a>s", types::run),
-    entry("kindIs", "sa>b", types::run),
-    entry("deepEqual", "aa>b", types::run),
+    entry("default", "a*a>a", defaults::run),
+    entry("empty", "a>b", defaults::run),
+    entry("coalesce", "*a>a", defaults::run),
+    entry("all", "*a>b", defaults::run),
+    entry("any", "*a>b", defaults::run),
+    entry("ternary", "aab>a", defaults::run),
+    entry("deepCopy", "a>a", defaults::run),
+    entry("mustDeepCopy", "a>ae", defaults::run),
+    entry("typeOf", "a>s", defaults::run),
+    entry("typeIs", "sa>b", defaults::run),
+    entry("typeIsLike", "sa>b", defaults::run),
+    entry("kindOf", "a>s", defaults::run),
+    entry("kindIs", "sa>b", defaults::run),
+    entry("deepEqual", "aa>b", defaults::run),
     // encodings and digests
     entry("fromJson", "s>a", encoding::run),
     entry("mustFromJson", "s>ae", encoding::run),

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::text;
+use super::arguments::text;
 use crate::context::Budget;
 use crate::gofmt;
 use crate::value::{Dict, Value};

@@ -1,7 +1,7 @@
 //! Functions that look at the words of a string: cases, initials, wrapping.
 //! It must never know values other than its arguments.
 
-use super::{bytes, int, text};
+use super::arguments::{bytes, int, text};
 use crate::context::Budget;
 use crate::lang::{lower_char as lower, upper_char as upper};
 use crate::value::Value;
@@ -123,14 +123,14 @@ fn class(c: char) -> Word {
     }
 }
 
-/// Cuts a text into words: `HTTPServer2` is `HTTP`, `Server`, `2`.
+/// Cuts a text into words: `HTTPServer2` is `HTTP`, `Server`, `2`; the kind is that of the first letter.
 fn words(text: &str) -> Vec<(Word, String)> {
     let chars: Vec<char> = text.chars().collect();
     let mut found = Vec::new();
     let mut at = 0;
     while at < chars.len() {
         let start = at;
-        let mut kind = class(chars[at]);
+        let kind = class(chars[at]);
         while at < chars.len() && class(chars[at]) == kind {
             at += 1;
         }
@@ -139,7 +139,6 @@ fn words(text: &str) -> Vec<(Word, String)> {
             if at - start > 1 {
                 at -= 1;
             } else {
-                kind = Word::Alphabet;
                 while at < chars.len() && class(chars[at]) == Word::Alphabet {
                     at += 1;
                 }
@@ -155,7 +154,7 @@ fn words(text: &str) -> Vec<(Word, String)> {
 fn connect(text: &str, connector: char) -> String {
     let words = words(text);
     let mut out = String::new();
-    let mut put = |out: &mut String, (kind, word): &(Word, String)| {
+    let put = |out: &mut String, (kind, word): &(Word, String)| {
         out.extend(word.chars().map(|c| if *kind == Word::Connector { connector } else { lower(c) }));
     };
     let silent = |kind: Option<Word>| matches!(kind, None | Some(Word::Connector | Word::Punctuation));

@@ -37,7 +37,6 @@ fn answer(row: &Value) -> Result<(&'static str, String, String), String> {
         let (phase, message) = running();
         return Ok(("retry", phase, message));
     };
-    let strategy = strategy(&row["strategy"])?;
     let phase: Phase = serde_json::from_value(last["phase"].clone()).map_err(|error| error.to_string())?;
     if !phase.is_fulfilled() {
         let (phase, message) = running();
@@ -46,6 +45,7 @@ fn answer(row: &Value) -> Result<(&'static str, String, String), String> {
     if !phase.is_failed_or_error() {
         return Ok(("stop", "Succeeded".to_string(), String::new()));
     }
+    let strategy = strategy(&row["strategy"])?;
     let ago = |child: &Value, name: &str| NOW.plus_seconds(-child[name].as_i64().unwrap_or(0));
     let situation = Situation {
         now: NOW,

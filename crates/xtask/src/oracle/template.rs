@@ -32,7 +32,9 @@ pub fn check(row: &Row) -> Verdict {
     };
     let got = match result {
         Ok(result) => format!("ok {result}"),
-        Err(error) => format!("error {} (missing: {})", error.message, error.missing),
+        Err(error) => {
+            format!("error {} (missing: {})", error.message.lines().next().unwrap_or_default(), error.missing)
+        }
     };
     let expected = if field(&fields, "ok") == Value::Bool(true) {
         format!("ok {}", text(&fields, "result"))

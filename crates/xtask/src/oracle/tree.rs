@@ -161,6 +161,7 @@ impl Run {
                 "children": list(&node["children"]), "outbound": list(&node["outboundNodes"]),
                 "inputs": values(&node["inputs"]["parameters"]), "outputs": values(&node["outputs"]["parameters"]),
                 "result": node["outputs"]["result"], "exitCode": node["outputs"]["exitCode"], "progress": node["progress"],
+                "templateRef": template_ref(&node["templateRef"]),
                 "flag": if node["nodeFlag"]["retried"] == true { json!("retried") } else { Value::Null },
             });
             if let Some(entries) = entry.as_object_mut() {
@@ -171,5 +172,12 @@ impl Run {
         nodes.sort_by(|a, b| a["name"].as_str().cmp(&b["name"].as_str()));
         let message = status["message"].as_str().unwrap_or_default();
         json!({ "phase": status["phase"], "message": message, "waves": waves, "nodes": nodes })
+    }
+}
+
+fn template_ref(reference: &Value) -> Value {
+    match (reference["name"].as_str(), reference["template"].as_str()) {
+        (Some(name), Some(template)) => json!(format!("{name}/{template}")),
+        _ => Value::Null,
     }
 }

@@ -35,13 +35,14 @@ pub(super) fn with_predicate(machine: &mut Machine<'_>, id: Id, name: &str, args
 }
 
 fn run(machine: &mut Machine<'_>, id: Id, name: &str, args: &[Id]) -> Out {
-    if name == "sum" && args.len() == 1 {
-        if let Some(result) = literal_sum(machine, id, args[0]) {
-            return result;
-        }
+    if name == "sum"
+        && args.len() == 1
+        && let Some(result) = literal_sum(machine, id, args[0])
+    {
+        return result;
     }
     let collection = machine.eval(args[0])?;
-    let items = machine.at(args[0], elements(&collection))?;
+    let items = machine.at(id, elements(&collection))?;
     let walk = Walk { items: &items, predicate: args.get(1).copied(), id };
     match name {
         "all" | "none" | "any" | "one" | "count" => walk.count(machine, name),
@@ -129,7 +130,7 @@ impl Walk<'_> {
 
     fn test(&self, machine: &mut Machine<'_>, index: usize) -> Result<bool, Stop> {
         let value = self.apply(machine, index, Value::Null)?;
-        machine.at(self.predicate.unwrap_or(self.id), operators::to_bool(&value))
+        machine.at(self.id, operators::to_bool(&value))
     }
 
     fn collected(&self, machine: &Machine<'_>, items: Vec<Value>) -> Out {
@@ -196,7 +197,7 @@ impl Walk<'_> {
             Some(order) => Some(machine.eval(order)?),
             None => None,
         };
-        let result = sorted(keyed, order.as_ref());
+        let result = sorted(keyed, order.as_ref(), |_| "unknown order, use asc or desc".to_owned());
         machine.at(self.id, result)
     }
 
@@ -216,13 +217,13 @@ impl Walk<'_> {
 }
 
 /// Sorts values by their keys; the first pair that cannot be compared is the error.
-fn sorted(keyed: Vec<(Value, Value)>, order: Option<&Value>) -> Result<Value, String> {
+fn sorted(keyed: Vec<(Value, Value)>, order: Option<&Value>, unknown: fn(&str) -> String) -> Result<Value, String> {
     let descending = match order {
         None => false,
         Some(order) => match order.as_str() {
             Some("asc") => false,
             Some("desc") => true,
-            Some(other) => return Err(format!("invalid order {other}, expected asc or desc")),
+            Some(other) => return Err(unknown(other)),
             None => return Err(operators::conversion(order, "string")),
         },
     };
@@ -271,7 +272,7 @@ pub(super) fn compute(name: &str, args: &[Value], budget: &Budget<'_>) -> Result
             budget.step(items.len() * 4)?;
             budget.elements(items.len())?;
             let keyed = items.iter().map(|item| (item.clone(), item.clone())).collect();
-            return sorted(keyed, args.get(1));
+            return sorted(keyed, args.get(1), |order| format!("invalid order {order}, expected asc or desc"));
         }
         "take" => return take(missing(args, 0)?, missing(args, 1)?),
         _ => {}

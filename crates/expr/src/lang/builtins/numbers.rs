@@ -190,7 +190,7 @@ fn bits(name: &str, value: &Value) -> Result<i64, String> {
 
 fn bitwise(name: &str, x: i64, y: i64) -> Result<Value, String> {
     let shift = u32::try_from(y).ok().filter(|shift| *shift < 64);
-    if y < 0 && name.starts_with("bits") || y < 0 && name == "bitushr" {
+    if y < 0 && matches!(name, "bitshl" | "bitshr" | "bitushr") {
         return Err(format!("invalid operation: negative shift count {y} (type int)"));
     }
     Ok(Value::Int(match name {

@@ -1,8 +1,8 @@
 //! Defaults, emptiness and types.
 //! It must never know values other than its arguments.
 
+use super::arguments::{NIL, text};
 use super::convert::is_empty;
-use super::{NIL, text};
 use crate::context::Budget;
 use crate::value::Value;
 

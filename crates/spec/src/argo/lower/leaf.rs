@@ -1,0 +1,83 @@
+//! Containers and scripts: one process, its environment, mounts and resources.
+//! It must never know where the process will run.
+
+use super::Lowering;
+use crate::argo::annotations::Additions;
+use crate::argo::view::{any_text, field, flag, items, names, text, word, words};
+use crate::suggest;
+use crate::yaml::Node;
+use model::Text;
+use model::plan::{EnvVar, Leaf, Resources, Scope, VolumeMount};
+use std::collections::BTreeMap;
+
+impl Lowering<'_> {
+    pub(super) fn leaf(&mut self, container: &Node, template: &Node, scope: &Scope, additions: &Additions) -> Leaf {
+        let texts = |key| words(container, key).into_iter().map(|w| Text(w.text)).collect();
+        let requirements = match additions.python_requirements.is_empty() {
+            true => self.additions.python_requirements.clone(),
+            false => additions.python_requirements.clone(),
+        };
+        let is_script = field(template, "script").is_some() && field(template, "container").is_none();
+        Leaf {
+            image: Text(text(container, "image")),
+            command: texts("command"),
+            args: texts("args"),
+            source: is_script.then(|| Text(text(container, "source"))),
+            working_dir: word(container, "workingDir").map(|w| Text(w.text)),
+            env: environment(container),
+            mounts: self.mounts(container, template, scope),
+            resources: resources(container),
+            python_requirements: requirements,
+            dynamic: additions.dynamic.or(self.additions.dynamic).unwrap_or_default(),
+        }
+    }
+
+    fn mounts(&mut self, container: &Node, template: &Node, scope: &Scope) -> Vec<VolumeMount> {
+        let mut known = names(items(template, "volumes"));
+        if let Some(spec) = self.spec(scope) {
+            known.extend(names(items(spec, "volumes")));
+            known.extend(claims(spec));
+        }
+        // The workflow's own volumes are there for the templates of other documents, too.
+        known.extend(names(items(&self.effective.spec, "volumes")));
+        known.extend(claims(&self.effective.spec));
+        let mut mounts = Vec::new();
+        for node in items(container, "volumeMounts") {
+            let volume = text(node, "name");
+            if !volume.contains("{{") && !known.contains(&volume) {
+                let span = word(node, "name").map_or(node.span, |w| w.span);
+                let help = suggest::help(&volume, known.iter().map(String::as_str), "declare it under `volumes`");
+                self.faults.error("E0608", span, format!("there is no volume `{volume}`"), Some(help));
+            }
+            mounts.push(VolumeMount {
+                volume,
+                path: Text(text(node, "mountPath")),
+                sub_path: Text(text(node, "subPath")),
+                read_only: flag(node, "readOnly").unwrap_or_default(),
+            });
+        }
+        mounts
+    }
+}
+
+/// Names of claims: refused elsewhere, so that a mount of one is not told twice.
+fn claims(spec: &Node) -> Vec<String> {
+    items(spec, "volumeClaimTemplates").iter().filter_map(|c| field(c, "metadata").map(|m| text(m, "name"))).collect()
+}
+
+fn environment(container: &Node) -> Vec<EnvVar> {
+    let one = |node: &std::rc::Rc<Node>| EnvVar { name: Text(text(node, "name")), value: Text(text(node, "value")) };
+    items(container, "env").iter().map(one).collect()
+}
+
+fn resources(container: &Node) -> Resources {
+    let Some(node) = field(container, "resources") else { return Resources::default() };
+    let amounts = |key| -> BTreeMap<String, Text> {
+        let entries = field(node, key).and_then(|map| map.mapping()).unwrap_or_default();
+        let one = |entry: &crate::yaml::Entry| {
+            Some((entry.key.key_text()?.to_owned(), Text(any_text(&entry.value)?)))
+        };
+        entries.iter().filter_map(one).collect()
+    };
+    Resources { requests: amounts("requests"), limits: amounts("limits") }
+}
