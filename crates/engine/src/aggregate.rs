@@ -16,7 +16,7 @@ pub fn result<'a>(children: impl Iterator<Item = &'a Outputs>) -> Result<String,
 /// `outputs.parameters` of the loop: a JSON list of maps; children without parameters are left out.
 pub fn parameters<'a>(children: impl Iterator<Item = &'a Outputs>) -> String {
     let maps = children.filter(|outputs| !outputs.parameters.is_empty()).map(|outputs| {
-        Json::Map(outputs.parameters.iter().map(|p| (p.name.clone(), Json::Text(p.value.clone()))).collect())
+        Json::Map(outputs.parameters.iter().map(|p| (p.name.clone(), Json::text(p.value.clone()))).collect())
     });
     Json::List(maps.collect()).to_text()
 }
@@ -30,8 +30,22 @@ pub fn parameter<'a>(children: impl Iterator<Item = &'a Outputs>, name: &str) ->
     }
     let parsed = values.iter().map(|value| Json::parse(value).ok()).map(|json| json.filter(is_structured));
     match parsed.collect::<Option<Vec<_>>>() {
-        Some(items) => Some(Json::List(items).to_text()),
+        Some(items) => Some(Json::List(items.into_iter().map(plain).collect()).to_text()),
         None => Some(strings(&values)),
+    }
+}
+
+/// As Go's `interface{}` keeps it: numbers are floats, texts have the usual spelling.
+fn plain(json: Json) -> Json {
+    match json {
+        Json::Number(text) => match text.parse::<f64>() {
+            Ok(number) => Json::Number(expr::Value::Float(number).to_json()),
+            Err(_) => Json::Number(text),
+        },
+        Json::Text(text, _) => Json::text(text),
+        Json::List(items) => Json::List(items.into_iter().map(plain).collect()),
+        Json::Map(entries) => Json::Map(entries.into_iter().map(|(key, value)| (key, plain(value))).collect()),
+        other => other,
     }
 }
 

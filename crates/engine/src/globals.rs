@@ -70,7 +70,7 @@ fn json_map(entries: &BTreeMap<String, String>) -> String {
     if entries.is_empty() {
         return "null".to_string();
     }
-    let map = entries.iter().map(|(key, value)| (key.clone(), crate::json::Json::Text(value.clone()))).collect();
+    let map = entries.iter().map(|(key, value)| (key.clone(), crate::json::Json::text(value.clone()))).collect();
     crate::json::Json::Map(map).to_text()
 }
 
@@ -111,7 +111,7 @@ fn json_declared(declared: &[Declared], parameters: &[Parameter]) -> String {
         }
         field(&mut out, "value", &parameter.value);
         if !declared.allowed.is_empty() {
-            let allowed = declared.allowed.iter().map(|a| crate::json::Json::Text(a.clone())).collect();
+            let allowed = declared.allowed.iter().map(|a| crate::json::Json::text(a.clone())).collect();
             out.push_str(&format!(",\"enum\":{}", crate::json::Json::List(allowed).to_text()));
         }
         if !declared.description.is_empty() {

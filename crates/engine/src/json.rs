@@ -12,7 +12,8 @@ pub(crate) enum Json {
     Bool(bool),
     /// As written.
     Number(String),
-    Text(String),
+    /// The text, and its JSON spelling without the quotes where that is not the usual one.
+    Text(String, Option<String>),
     List(Vec<Json>),
     Map(BTreeMap<String, Json>),
 }
@@ -21,6 +22,10 @@ pub(crate) enum Json {
 const DEPTH_MAX: usize = 500;
 
 impl Json {
+    pub fn text(text: impl Into<String>) -> Self {
+        Self::Text(text.into(), None)
+    }
+
     /// Parses one JSON value; the error is in the words of Go's encoding/json.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut parser = Parser { bytes: text.as_bytes(), at: 0 };
@@ -46,7 +51,12 @@ impl Json {
             Self::Null => out.push_str("null"),
             Self::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
             Self::Number(text) => out.push_str(text),
-            Self::Text(text) => write_string(text, out),
+            Self::Text(_, Some(raw)) => {
+                out.push('"');
+                out.push_str(&raw.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026"));
+                out.push('"');
+            }
+            Self::Text(text, None) => write_string(text, out),
             Self::List(items) => {
                 out.push('[');
                 for (i, item) in items.iter().enumerate() {
@@ -126,11 +136,19 @@ impl Parser<'_> {
             b'n' => self.word("null", Json::Null),
             b't' => self.word("true", Json::Bool(true)),
             b'f' => self.word("false", Json::Bool(false)),
-            b'"' => self.string().map(Json::Text),
+            b'"' => self.text(),
             b'[' => self.list(depth),
             b'{' => self.map(depth),
             _ => self.number(),
         }
+    }
+
+    fn text(&mut self) -> Option<Json> {
+        let start = self.at + 1;
+        let text = self.string()?;
+        let raw = core::str::from_utf8(&self.bytes[start..self.at - 1]).ok()?;
+        let spelled = raw.contains('\\').then(|| raw.into());
+        Some(Json::Text(text, spelled))
     }
 
     fn list(&mut self, depth: usize) -> Option<Json> {

@@ -8,6 +8,7 @@ pub mod admission;
 pub mod aggregate;
 mod arguments;
 mod calls;
+mod check;
 mod commands;
 mod dag;
 mod decide;

@@ -39,7 +39,7 @@ fn list(value: &str) -> Result<Vec<String>, String> {
         Json::List(items) => return Ok(items.iter().map(Json::to_text).collect()),
         Json::Null => return Ok(Vec::new()),
         Json::Map(_) => "object",
-        Json::Text(_) => "string",
+        Json::Text(..) => "string",
         Json::Number(_) => "number",
         Json::Bool(_) => "bool",
     };
@@ -55,12 +55,15 @@ fn open_sequence(sequence: &Sequence, resolve: &dyn Fn(&Text) -> Result<String, 
         (_, Some(end)) => end,
         (Some(0), _) => return Ok(Items::Sequence { first, step: 1, count: 0, format }),
         (Some(count), _) => first.saturating_add(count).saturating_sub(1),
-        (None, None) => return Err("must specify end or count in withSequence".to_string()),
+        (None, None) => return Err("neither end nor count was specified in withSequence".to_string()),
     };
     let count = u32::try_from(last.abs_diff(first).saturating_add(1))
         .ok()
         .filter(|count| *count < model::limits::NODES_MAX)
         .ok_or_else(|| format!("a loop of more than {} items", model::limits::NODES_MAX))?;
+    if count > 0 {
+        Json::parse(&format!("\"{}\"", numbered(first, &format)))?;
+    }
     Ok(Items::Sequence { first, step: if first <= last { 1 } else { -1 }, count, format })
 }
 
@@ -83,15 +86,15 @@ pub fn item(items: &Items, index: u32) -> Item {
             Err(_) => of_text(&list[index as usize]),
         },
         Items::Sequence { first, step, format, .. } => {
-            let number = first + step * i64::from(index);
-            let text = if format.is_empty() {
-                number.to_string()
-            } else {
-                gofmt::sprintf(format, &[Value::Int(number)])
-            };
-            of_text(&text)
+            let text = numbered(first + step * i64::from(index), format);
+            // Upstream puts the text between quotes and reads it as JSON.
+            Json::parse(&format!("\"{text}\"")).map_or_else(|_| of_text(&text), |json| of_json(&json))
         }
     }
+}
+
+fn numbered(number: i64, format: &str) -> String {
+    if format.is_empty() { number.to_string() } else { gofmt::sprintf(format, &[Value::Int(number)]) }
 }
 
 fn of_text(text: &str) -> Item {
@@ -109,7 +112,9 @@ fn of_json(json: &Json) -> Item {
         other => printed(other),
     };
     let text = match json {
-        Json::Text(text) => text.clone(),
+        Json::Text(text, _) => text.clone(),
+        // A number that no float holds is nothing.
+        Json::Number(number) if number.parse::<f64>().is_ok_and(f64::is_infinite) => String::new(),
         other => other.to_text(),
     };
     let fields = match json {
@@ -119,12 +124,13 @@ fn of_json(json: &Json) -> Item {
     Item { text, label: without_parentheses(&label), fields }
 }
 
-/// Go's `%v` of an `Item`: a string is quoted and loses the quotes, everything else is its JSON.
+/// Go's `%v` of an `Item`: its JSON, a string without the quotes.
 fn printed(json: &Json) -> String {
     match json {
-        Json::Text(text) => {
-            let quoted = gofmt::quote(text);
-            quoted[1..quoted.len() - 1].to_string()
+        Json::Text(..) => {
+            let quoted = json.to_text();
+            let inside = &quoted[1..quoted.len() - 1];
+            inside.replace("\\u003c", "<").replace("\\u003e", ">").replace("\\u0026", "&")
         }
         other => other.to_text(),
     }

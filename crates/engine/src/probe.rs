@@ -30,21 +30,31 @@ fn scope<'a>(state: &'a State, vars: &BTreeMap<String, Value>) -> Scope<'a> {
 /// The children of a loop (upstream `expandTask`).
 pub fn expand(task: &Task, vars: &BTreeMap<String, Value>) -> Result<Vec<Child>, String> {
     let state = State::default();
+    if !task.is_loop() {
+        let scope = scope(&state, vars);
+        let when = task.when.as_ref().map(|when| when.0.clone()).unwrap_or_default();
+        let values = values(give(&task.arguments, &scope, Strictness::Lenient)?);
+        return Ok(alloc::vec![Child { name: task.name.clone(), when, values }]);
+    }
     let items = sites::open_with(task, &scope(&state, vars))?;
     let child = |index| {
         let item = loops::item(&items, index);
         let name = loops::child_name(&task.name, index, &item);
         let scope = Scope { item: Some(&item), ..scope(&state, vars) };
-        let when = task.when.as_ref().map(|when| resolve(when, &scope, Strictness::Strict)).transpose()?;
         let strictness = if sites::is_plainly_false(task) { Strictness::Lenient } else { Strictness::Strict };
-        let given = give(&task.arguments, &scope, strictness)?;
-        let values = given.parameters.into_iter().filter_map(|(name, argument)| match argument {
-            Argument::Value(value) => Some((name, value)),
-            Argument::Absent | Argument::Nothing => None,
-        });
-        Ok(Child { name, when: when.unwrap_or_default(), values: values.collect() })
+        let values = values(give(&task.arguments, &scope, strictness)?);
+        let when = task.when.as_ref().map(|when| resolve(when, &scope, Strictness::Strict)).transpose()?;
+        Ok(Child { name, when: when.unwrap_or_default(), values })
     };
     (0..items.len()).map(child).collect()
+}
+
+fn values(given: arguments::Given) -> Vec<(String, String)> {
+    let values = given.parameters.into_iter().filter_map(|(name, argument)| match argument {
+        Argument::Value(value) => Some((name, value)),
+        Argument::Absent | Argument::Nothing => None,
+    });
+    values.collect()
 }
 
 /// Inputs bound to arguments, and a text of the template resolved with them (upstream `ProcessArgs`).

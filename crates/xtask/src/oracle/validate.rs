@@ -11,7 +11,8 @@ pub fn check(row: &Row) -> Verdict {
     };
     let text = |name: &str| columns.get(name).and_then(Value::as_str).unwrap_or_default();
     let flag = |name: &str| columns.get(name).and_then(Value::as_bool).unwrap_or_default();
-    let with: Vec<&str> = columns.get("with").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+    let with: Vec<&str> =
+        columns.get("with").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
     let mode = Mode { lint: text("mode") == "lint", submit: text("mode") == "submit", ..Mode::default() };
     let answer = upstream(text("yaml"), &with, &mode, flag("strict"));
     let (ok, stage, message) = match &answer {

@@ -1,0 +1,122 @@
+//! The redundant indexes of a state, recomputed from its nodes and compared with what `evolve` kept.
+//! It must never be asked by a rule: it is for tests and for the simulator's checker.
+
+use crate::scope::{Reach, Scope};
+use crate::state::{Body, DagBody, GroupBody, State};
+use crate::{leaf, targets};
+use alloc::collections::BTreeSet;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt::Debug;
+use model::{NodeId, Time};
+
+impl State {
+    /// Compares every redundant index with the nodes. The error names the first that differs, with both values.
+    pub fn check(&self) -> Result<(), String> {
+        let ids = || (0..self.nodes.len() as u32).map(NodeId);
+        let leaves = || ids().filter_map(|id| Some((id, self.node(id).attempt()?)));
+        let active = leaves().filter(|(id, _)| !self.node(*id).phase.is_fulfilled()).count() as u32;
+        same("active_leaves", &self.active_leaves, &active)?;
+        let open: BTreeSet<NodeId> = leaves().filter(|(_, attempt)| !attempt.ended).map(|(id, _)| id).collect();
+        same("open_attempts", &self.open_attempts, &open)?;
+        let delayed: BTreeSet<(Time, NodeId)> = ids().filter_map(|id| Some((self.back_off(id)?, id))).collect();
+        same("delayed", &self.delayed, &delayed)?;
+        let timeouts: BTreeSet<(Time, NodeId)> = ids().filter_map(|id| Some((self.timeout_of_waiting(id)?, id))).collect();
+        same("timeouts", &self.timeouts, &timeouts)?;
+        let willing: BTreeSet<NodeId> = ids().filter(|id| self.may_start_more(*id)).collect();
+        same("willing", &self.willing, &willing)?;
+        ids().try_for_each(|id| self.check_node(id))
+    }
+
+    fn back_off(&self, id: NodeId) -> Option<Time> {
+        match &self.node(id).body {
+            Body::Retry(retry) => retry.until,
+            _ => None,
+        }
+    }
+
+    /// The end of a `timeout` that a waiting leaf still has before it.
+    fn timeout_of_waiting(&self, id: NodeId) -> Option<Time> {
+        let node = self.node(id);
+        let waits = node.attempt().is_some_and(|attempt| attempt.epoch.is_none() && !attempt.ended);
+        let template = self.template_of(id).filter(|_| waits)?;
+        let scope = leaf::scope(self, template, &node.name, &node.inputs);
+        let us = leaf::timeout_us(template, &scope).ok().flatten()?;
+        Some(node.added_at.plus_us(us))
+    }
+
+    fn may_start_more(&self, id: NodeId) -> bool {
+        let node = self.node(id);
+        let more = match &node.body {
+            Body::StepGroup(group) | Body::TaskGroup(group) => {
+                !group.doomed && group.sites.iter().any(|site| site.created < site.total)
+            }
+            Body::Dag(dag) => !dag.ready.is_empty(),
+            _ => false,
+        };
+        more && !node.phase.is_fulfilled()
+    }
+
+    fn check_node(&self, id: NodeId) -> Result<(), String> {
+        let node = self.node(id);
+        let at = |what: &str| format!("{what} of node {} ({})", id.0, node.name);
+        if let Some(container) = self.container(id)
+            && container >= id
+        {
+            return Err(format!("{}: {}", at("container"), container.0));
+        }
+        same(&at("ended_at"), &node.ended_at.is_some(), &node.phase.is_fulfilled())?;
+        let below = || (id.0 + 1..self.nodes.len() as u32).map(NodeId).filter(|child| self.container(*child) == Some(id));
+        match &node.body {
+            Body::Steps(steps) => same(&at("groups"), &steps.groups, &below().collect()),
+            Body::Retry(retry) => same(&at("tries"), &retry.tries, &below().collect()),
+            Body::StepGroup(group) | Body::TaskGroup(group) => self.check_group(group, &below().collect::<Vec<_>>(), &at),
+            Body::Dag(dag) => self.check_dag(id, dag, &below().collect::<Vec<_>>(), &at),
+            Body::Nothing | Body::Leaf(_) => Ok(()),
+        }
+    }
+
+    fn open_of(&self, children: &[NodeId]) -> u32 {
+        children.iter().filter(|child| !self.node(**child).phase.is_fulfilled()).count() as u32
+    }
+
+    fn check_group(&self, group: &GroupBody, children: &[NodeId], at: &dyn Fn(&str) -> String) -> Result<(), String> {
+        same(&at("children"), &group.children.as_slice(), &children)?;
+        same(&at("open"), &group.open, &self.open_of(children))?;
+        for (task, site) in group.sites.iter().enumerate() {
+            let of_task = |child: &&NodeId| {
+                group.sites.len() == 1 || self.node(**child).site.is_some_and(|site| site.task as usize == task)
+            };
+            same(&at("created"), &site.created, &(children.iter().filter(of_task).count() as u32))?;
+            if let Some(items) = &site.items {
+                same(&at("total"), &site.total, &items.len())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_dag(&self, id: NodeId, dag: &DagBody, children: &[NodeId], at: &dyn Fn(&str) -> String) -> Result<(), String> {
+        let Some(graph) = self.graph_of(id) else { return Err(at("graph")) };
+        let mut tasks = alloc::vec![None; graph.refs.len()];
+        for child in children {
+            let task = self.node(*child).site.map_or(0, |site| site.task);
+            tasks[task as usize] = Some(*child);
+        }
+        same(&at("tasks"), &dag.tasks, &tasks)?;
+        same(&at("open"), &dag.open, &self.open_of(children))?;
+        let wanted = graph.wanted(&targets::of(&Scope::of_site(self, id, Reach::Nothing, None), id));
+        let has_ended = |task: &u32| tasks[*task as usize].is_some_and(|id| self.node(id).phase.is_fulfilled());
+        let waiting: Vec<u32> = (graph.refs.iter().zip(&wanted))
+            .map(|(refs, wanted)| if *wanted { refs.iter().filter(|t| !has_ended(t)).count() as u32 } else { u32::MAX })
+            .collect();
+        same(&at("waiting"), &dag.waiting, &waiting)?;
+        let ready: BTreeSet<u32> =
+            (0..tasks.len() as u32).filter(|t| waiting[*t as usize] == 0 && tasks[*t as usize].is_none()).collect();
+        same(&at("ready"), &dag.ready, &ready)
+    }
+}
+
+fn same<T: PartialEq + Debug>(what: &str, kept: &T, recomputed: &T) -> Result<(), String> {
+    if kept == recomputed { Ok(()) } else { Err(format!("{what}: kept {kept:?}, recomputed {recomputed:?}")) }
+}
