@@ -376,15 +376,25 @@ impl Pump {
             let Some(run) = self.runs.get_mut(&id) else { continue };
             run.known = known.iter().filter(|key| key.run == id).cloned().collect();
             run.kept_back.retain(|command| !matches!(command, Command::Launch { .. }));
-            let launches = engine::outstanding(&run.state);
-            // Events that are not durable yet will release their own commands.
-            let durable = run.is_durable();
-            for command in launches.into_iter().filter(|c| durable && matches!(c, Command::Launch { .. } | Command::Kill { .. })) {
-                self.follow(&id, command, out);
+            for command in engine::outstanding(&run.state) {
+                self.again(&id, command, out);
             }
         }
         let orphans = known.iter().filter(|key| !self.runs.contains_key(&key.run));
         out.extend(orphans.map(|key| Out::Kill { key: key.clone(), why: KillReason::Terminated }));
+    }
+
+    /// A command that a new worker has to be told. What is not durable yet will be released by its own commit; that another
+    /// epoch had it is known before.
+    fn again(&mut self, id: &RunId, command: Command, out: &mut Vec<Out>) {
+        let may = |node| self.runs.get(id).is_some_and(|run| run.may_command(node));
+        match &command {
+            Command::Launch { launch, epoch } if may(launch.key.node) || Some(epoch) != self.epoch.as_ref() => {
+                self.follow(id, command, out);
+            }
+            Command::Kill { key, .. } if may(key.node) => self.follow(id, command, out),
+            _ => {}
+        }
     }
 
     fn wake(&mut self, out: &mut Vec<Out>) {
@@ -467,7 +477,8 @@ impl Pump {
     fn forget(&mut self, id: &RunId, out: &mut Vec<Out>) {
         self.admission.forget(id);
         self.timers.retain(|(_, run)| run != id);
-        self.runs.remove(id);
-        out.push(Out::Forget(id.clone()));
+        if self.runs.remove(id).is_some() {
+            out.push(Out::Forget(id.clone()));
+        }
     }
 }

@@ -8,7 +8,7 @@ use model::input::Stamped;
 use model::planted::{self, Bug};
 use model::row::RowChange;
 use model::{AttemptKey, Command, Event, NodeId, Refusal, RunId};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use views::rows::{RunRow, refs};
 
 pub(super) struct Run {
@@ -30,6 +30,8 @@ pub(super) struct Run {
     flying: VecDeque<Vec<Recorded>>,
     commands: VecDeque<(u64, Command)>,
     answers: VecDeque<(u64, Ticket)>,
+    /// Open attempts that were placed, with the number of events that must be durable before they may be launched.
+    placed: BTreeMap<NodeId, u64>,
     /// Attempts whose end became durable with the last commit.
     ends: Vec<(NodeId, u32)>,
 }
@@ -48,6 +50,7 @@ impl Run {
             flying: VecDeque::new(),
             commands: VecDeque::new(),
             answers: VecDeque::new(),
+            placed: BTreeMap::new(),
             ends: Vec::new(),
         }
     }
@@ -57,6 +60,7 @@ impl Run {
         for event in events {
             evolve(&mut run.state, event);
             run.row.apply(event);
+            run.note_place(event, 0);
         }
         run.resumed = resumed;
         run.durable = events.len() as u64;
@@ -71,8 +75,9 @@ impl Run {
         let decided = draft.finish();
         let before = self.decided;
         self.decided += decided.events.len() as u64;
-        for event in &decided.events {
+        for (i, event) in decided.events.iter().enumerate() {
             self.row.apply(event);
+            self.note_place(event, before + i as u64 + 1);
         }
         self.fresh.extend(decided.events);
         let mut early = Vec::new();
@@ -84,6 +89,23 @@ impl Run {
             }
         }
         Ok(early)
+    }
+
+    fn note_place(&mut self, recorded: &Recorded, after: u64) {
+        match &recorded.event {
+            Event::AttemptStarted { node, .. } => {
+                self.placed.insert(*node, after);
+            }
+            Event::AttemptEnded(ended) => {
+                self.placed.remove(&ended.node);
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether a command of this attempt may go: the event that placed it is durable.
+    pub fn may_command(&self, node: NodeId) -> bool {
+        self.placed.get(&node).is_some_and(|after| *after <= self.durable)
     }
 
     /// Answers when everything decided so far is durable.
