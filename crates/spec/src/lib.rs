@@ -2,6 +2,7 @@
 //! It must never know the engine, the store or files: sources are given to it.
 
 pub mod argo;
+mod codes;
 pub mod diagnostic;
 mod render;
 mod suggest;
@@ -12,6 +13,7 @@ pub mod yaml;
 use std::collections::BTreeMap;
 
 pub use argo::compile;
+pub use codes::CODES;
 pub use diagnostic::{Diagnostic, Severity, Span};
 pub use render::render;
 

@@ -3,7 +3,11 @@
 
 /// The candidate nearest to `word` by edits, if it is near enough to be what was meant.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let limit = word.chars().count().max(3) / 3 + 1;
+    let limit = match word.chars().count() {
+        0 | 1 => 0,
+        2..=4 => 1,
+        length => length / 3,
+    };
     let folded = word.to_lowercase();
     candidates
         .into_iter()

@@ -8,6 +8,14 @@ use crate::yaml::{Node, Style, Value, float_json, float_plain, quote};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TypeError(pub String);
 
+impl std::fmt::Display for TypeError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for TypeError {}
+
 fn wrong(node: &Node, wanted: &str) -> TypeError {
     let kind = match &node.value {
         Value::Sequence(_) => "array".to_owned(),

@@ -39,7 +39,8 @@ fn every_example_is_compiled_or_refused_with_a_reason() {
     let mut paths = Vec::new();
     manifests(&root, &mut paths);
     let sources: Vec<spec::SourceFile> = paths.iter().map(|path| read(path, &root)).collect();
-    let is_template = |text: &str| text.contains("kind: WorkflowTemplate") || text.contains("kind: ClusterWorkflowTemplate");
+    let is_template =
+        |text: &str| text.contains("kind: WorkflowTemplate") || text.contains("kind: ClusterWorkflowTemplate");
     let library: Vec<spec::SourceFile> = sources.iter().filter(|s| is_template(&s.text)).cloned().collect();
     let (mut workflows, mut plans) = (0, 0);
     let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
@@ -87,12 +88,14 @@ fn every_tree_of_the_oracle_is_compiled_or_not_supported_yet() {
     let (mut compiled_rows, mut refused, mut deliberate, mut wrong) = (0, 0, 0, 0);
     for (index, line) in text.lines().enumerate() {
         let row: serde_json::Value = serde_json::from_str(line).expect("a row is JSON");
-        let mut files = vec![spec::SourceFile { name: "w".into(), text: row["yaml"].as_str().unwrap_or_default().into() }];
+        let mut files =
+            vec![spec::SourceFile { name: "w".into(), text: row["yaml"].as_str().unwrap_or_default().into() }];
         for (i, with) in row["with"].as_array().into_iter().flatten().enumerate() {
             files.push(spec::SourceFile { name: format!("t{i}"), text: with.as_str().unwrap_or_default().into() });
         }
         let compiled = spec::compile(&files, &spec::Options::default());
-        let errors: Vec<_> = compiled.diagnostics.iter().filter(|d| d.severity == spec::Severity::Error && d.file == "w").collect();
+        let errors: Vec<_> =
+            compiled.diagnostics.iter().filter(|d| d.severity == spec::Severity::Error && d.file == "w").collect();
         // What upstream refuses at the start has no nodes; what hangs there is refused here.
         let upstream_refuses = row["stuck"] == true || row["nodes"].as_object().is_none_or(|nodes| nodes.is_empty());
         if compiled.plans.len() == 1 && errors.is_empty() {
@@ -107,6 +110,8 @@ fn every_tree_of_the_oracle_is_compiled_or_not_supported_yet() {
             compiled.diagnostics.iter().for_each(|d| println!("{}", spec::render(d, &files, false)));
         }
     }
-    println!("tree: {compiled_rows} compile, {refused} not supported yet, {deliberate} refused as upstream refuses or hangs, {wrong} refused otherwise");
+    println!(
+        "tree: {compiled_rows} compile, {refused} not supported yet, {deliberate} refused as upstream refuses or hangs, {wrong} refused otherwise"
+    );
     assert!(wrong <= 4, "{wrong} rows are refused for a reason that upstream does not know");
 }

@@ -47,3 +47,26 @@ fn every_fault_is_told_as_recorded() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+fn sources(folder: &Path, texts: &mut Vec<String>) {
+    for path in std::fs::read_dir(folder).expect("a folder").flatten().map(|entry| entry.path()) {
+        if path.is_dir() {
+            sources(&path, texts);
+        } else if path.file_name().is_some_and(|name| name != "codes.rs") {
+            texts.push(std::fs::read_to_string(&path).expect("a source"));
+        }
+    }
+}
+
+#[test]
+fn every_code_is_listed_and_used() {
+    let mut texts = Vec::new();
+    sources(&PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src"), &mut texts);
+    let all = texts.join("\n");
+    let is_code = |text: &&str| {
+        text.len() == 5 && text.starts_with(['E', 'W', 'N']) && text[1..].bytes().all(|b| b.is_ascii_digit())
+    };
+    let used: std::collections::BTreeSet<&str> = all.split('"').filter(is_code).collect();
+    let listed: std::collections::BTreeSet<&str> = spec::CODES.iter().map(|(code, _)| *code).collect();
+    assert_eq!(used, listed);
+}

@@ -33,10 +33,15 @@ fn deep_nesting_is_refused() {
 #[test]
 fn nesting_just_below_the_limit_is_walked() {
     let depth = spec::yaml::DEPTH_MAX - 3;
-    let text = format!("apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nspec: {}1{}\n", "[".repeat(depth), "]".repeat(depth));
+    let text = format!(
+        "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nspec: {}1{}\n",
+        "[".repeat(depth),
+        "]".repeat(depth)
+    );
     assert_told(text, "must be a mapping");
     let steps = "{name: a, inline: {steps: [[".repeat(60) + "{name: a, template: zz}" + &"]]}}".repeat(60);
-    let head = "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nspec: {entrypoint: m, templates: [{name: m, steps: [[";
+    let head =
+        "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nspec: {entrypoint: m, templates: [{name: m, steps: [[";
     assert_told(format!("{head}{steps}]]}}]}}\n"), "there is no template `zz`");
 }
 
@@ -49,6 +54,13 @@ fn alias_bombs_are_refused() {
     }
     assert_told(bomb, "excessive aliasing");
     assert_told("a: &a [*a]\n".into(), "contains itself");
+    let mut chain = String::from("a0: &a0 [x]\n");
+    for i in 1..30_000 {
+        chain += &format!("a{i}: &a{i} [*a{}]\n", i - 1);
+    }
+    assert_told(chain.clone(), "nested more than");
+    // The same behind another document, where every span is moved.
+    assert_told(format!("kind: x\n---\n{chain}"), "nested more than");
 }
 
 #[test]
@@ -60,12 +72,15 @@ fn large_files_are_refused_in_bounded_time() {
 
 #[test]
 fn many_faults_and_long_chains_stay_linear() {
-    let mut text = String::from("apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nspec:\n  entrypoint: t0\n  templates:\n");
+    let mut text =
+        String::from("apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nspec:\n  entrypoint: t0\n  templates:\n");
     for i in 0..3_000 {
         text += &format!("  - name: t{i}\n    steps: [[{{name: s, template: t{}}}]]\n", i + 1);
     }
     assert_told(text, "there is no template `t3000`");
-    let mut dag = String::from("apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nspec:\n  entrypoint: m\n  templates:\n  - name: m\n    dag:\n      tasks:\n");
+    let mut dag = String::from(
+        "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nspec:\n  entrypoint: m\n  templates:\n  - name: m\n    dag:\n      tasks:\n",
+    );
     for i in 0..2_000 {
         dag += &format!("      - {{name: t{i}, template: e, dependencies: [t{}]}}\n", (i + 1) % 2_000);
     }

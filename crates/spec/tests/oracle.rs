@@ -12,7 +12,10 @@ mod oracle {
 
     pub enum Verdict {
         Right,
-        Wrong { expected: String, got: String },
+        Wrong {
+            expected: String,
+            got: String,
+        },
         #[allow(dead_code)]
         Deliberate(&'static str),
     }
@@ -64,15 +67,15 @@ fn run(table: &str, check: fn(&Row) -> Verdict, at_least: f64) {
 
 #[test]
 fn yaml() {
-    run("yaml", oracle::yaml::check, 95.0);
+    run("yaml", oracle::yaml::check, 98.0);
 }
 
 #[test]
 fn validate() {
-    run("validate", oracle::validate::check, 90.0);
+    run("validate", oracle::validate::check, 99.0);
 }
 
 #[test]
 fn typed() {
-    run("typed", oracle::typed::check, 90.0);
+    run("typed", oracle::typed::check, 99.0);
 }

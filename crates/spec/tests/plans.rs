@@ -37,7 +37,8 @@ fn scalars_become_the_strings_that_upstream_makes_of_them() {
   templates: [{name: m, container: {image: i}}]
 ",
     );
-    let values: Vec<&str> = plan.arguments.parameters.iter().filter_map(|p| p.value.as_ref()).map(|v| v.as_str()).collect();
+    let values: Vec<&str> =
+        plan.arguments.parameters.iter().filter_map(|p| p.value.as_ref()).map(|v| v.as_str()).collect();
     assert_eq!(values, ["1.5", "1000", "true", "511", "1.50", "12:30", "9007199254740992"]);
 }
 
@@ -214,8 +215,12 @@ spec:
     let compiled = compiled(&[library, &main], &Options::default());
     let plan = &compiled.plans[0];
     assert_eq!((plan.parallelism, plan.active_deadline_s), (Some(3), Some(60)));
-    let mut values: Vec<(&str, &str)> =
-        plan.arguments.parameters.iter().map(|p| (p.name.as_str(), p.value.as_ref().map_or("", |v| v.as_str()))).collect();
+    let mut values: Vec<(&str, &str)> = plan
+        .arguments
+        .parameters
+        .iter()
+        .map(|p| (p.name.as_str(), p.value.as_ref().map_or("", |v| v.as_str())))
+        .collect();
     values.sort_unstable();
     assert_eq!(values, [("a", "theirs"), ("b", "mine")]);
     assert_eq!(plan.template(plan.entrypoint).scope, Scope::Local);
@@ -319,7 +324,9 @@ spec:
 
 #[test]
 fn options_replace_what_the_document_says() {
-    let text = format!("{HEAD}spec: {{entrypoint: a, arguments: {{parameters: [{{name: p}}]}}, templates: [{{name: a, container: {{image: i}}}}, {{name: b, container: {{image: i}}}}]}}\n");
+    let text = format!(
+        "{HEAD}spec: {{entrypoint: a, arguments: {{parameters: [{{name: p}}]}}, templates: [{{name: a, container: {{image: i}}}}, {{name: b, container: {{image: i}}}}]}}\n"
+    );
     let options = Options {
         entrypoint: Some("b".into()),
         name: Some("given".into()),
@@ -340,10 +347,13 @@ fn options_replace_what_the_document_says() {
 #[test]
 fn every_workflow_document_gives_its_own_plan() {
     let one = |name: &str| {
-        format!("apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nmetadata: {{name: {name}}}\nspec: {{entrypoint: m, templates: [{{name: m, container: {{image: i}}}}]}}\n")
+        format!(
+            "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nmetadata: {{name: {name}}}\nspec: {{entrypoint: m, templates: [{{name: m, container: {{image: i}}}}]}}\n"
+        )
     };
     let bad = one("bad").replace("image", "imag");
-    let files = [SourceFile { name: "f".into(), text: format!("{}---\n{bad}---\n# nothing\n---\n{}", one("x"), one("z")) }];
+    let files =
+        [SourceFile { name: "f".into(), text: format!("{}---\n{bad}---\n# nothing\n---\n{}", one("x"), one("z")) }];
     let compiled = compile(&files, &Options::default());
     let names: Vec<&str> = compiled.plans.iter().map(|p| p.metadata.name.as_str()).collect();
     assert_eq!(names, ["x", "z"]);

@@ -39,18 +39,18 @@ pub static CRON_WORKFLOW: Object = Object {
 static CRON_SPEC: Object = Object {
     name: "the spec of a cron workflow",
     fields: &[
-        yes("workflowSpec", object(&SPEC)),
+        yes("concurrencyPolicy", Text),
+        yes("failedJobsHistoryLimit", Int),
         old("schedule", Text, "schedules: [\"…\"]"),
         yes("schedules", TEXTS),
-        yes("concurrencyPolicy", Text),
-        yes("suspend", Bool),
         yes("startingDeadlineSeconds", Int),
-        yes("successfulJobsHistoryLimit", Int),
-        yes("failedJobsHistoryLimit", Int),
-        yes("timezone", Text),
-        yes("workflowMetadata", object(&METADATA)),
         yes("stopStrategy", Any),
+        yes("successfulJobsHistoryLimit", Int),
+        yes("suspend", Bool),
+        yes("timezone", Text),
         yes("when", Text),
+        yes("workflowMetadata", object(&METADATA)),
+        yes("workflowSpec", object(&SPEC)),
     ],
 };
 
@@ -82,7 +82,7 @@ pub static SPEC: Object = Object {
         notice("podMetadata", object(&POD_METADATA)),
         old("podPriority", Int, "podPriorityClassName"),
         notice("podPriorityClassName", Text),
-        no("podResources", MAP),
+        no("podResources", object(&POD_RESOURCES)),
         no("podSpecPatch", Text),
         yes("priority", Int),
         no("resourceClaims", LIST),
@@ -133,7 +133,7 @@ pub static TEMPLATE: Object = Object {
         yes("parallelism", Int),
         no("pendingTimeout", Text),
         no("plugin", MAP),
-        no("podResources", MAP),
+        no("podResources", object(&POD_RESOURCES)),
         no("podSpecPatch", Text),
         notice("priorityClassName", Text),
         no("resource", object(&RESOURCE)),
@@ -153,10 +153,8 @@ pub static TEMPLATE: Object = Object {
     ],
 };
 
-static TEMPLATE_METADATA: Object = Object {
-    name: "the metadata of a template",
-    fields: &[yes("annotations", TEXT_MAP), notice("labels", TEXT_MAP)],
-};
+static TEMPLATE_METADATA: Object =
+    Object { name: "the metadata of a template", fields: &[yes("annotations", TEXT_MAP), notice("labels", TEXT_MAP)] };
 
 pub static STEP: Object = Object {
     name: "a step",
@@ -201,8 +199,7 @@ static DAG: Object = Object {
     fields: &[yes("failFast", Bool), yes("target", Text), yes("tasks", Kind::List(&object(&TASK)))],
 };
 
-static CONTINUE_ON: Object =
-    Object { name: "`continueOn`", fields: &[yes("error", Bool), yes("failed", Bool)] };
+static CONTINUE_ON: Object = Object { name: "`continueOn`", fields: &[yes("error", Bool), yes("failed", Bool)] };
 
 static TEMPLATE_REF: Object = Object {
     name: "a template reference",
@@ -351,10 +348,8 @@ static S3: Object = Object {
     ],
 };
 
-static ARCHIVE: Object = Object {
-    name: "`archive`",
-    fields: &[yes("none", MAP), yes("tar", object(&TAR)), yes("zip", MAP)],
-};
+static ARCHIVE: Object =
+    Object { name: "`archive`", fields: &[yes("none", MAP), yes("tar", object(&TAR)), yes("zip", MAP)] };
 
 static TAR: Object = Object { name: "`tar`", fields: &[yes("compressionLevel", Int)] };
 
@@ -365,6 +360,15 @@ static HOOK: Object = Object {
         yes("expression", Text),
         yes("template", Text),
         yes("templateRef", object(&TEMPLATE_REF)),
+    ],
+};
+
+static POD_RESOURCES: Object = Object {
+    name: "`podResources`",
+    fields: &[
+        yes("claims", LIST),
+        yes("limits", Kind::Map(&Kind::Quantity)),
+        yes("requests", Kind::Map(&Kind::Quantity)),
     ],
 };
 
@@ -400,11 +404,7 @@ static HTTP: Object = Object {
 
 static CONTAINER_SET: Object = Object {
     name: "`containerSet`",
-    fields: &[
-        yes("containers", LIST),
-        yes("retryStrategy", Any),
-        yes("volumeMounts", LIST),
-    ],
+    fields: &[yes("containers", LIST), yes("retryStrategy", Any), yes("volumeMounts", LIST)],
 };
 
 static MEMOIZE: Object =
@@ -453,3 +453,28 @@ static WORKFLOW_METADATA: Object = Object {
     fields: &[yes("annotations", TEXT_MAP), yes("labels", TEXT_MAP), yes("labelsFrom", Any)],
 };
 
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn walk(kind: &Kind, seen: &mut Vec<&'static str>) {
+        match kind {
+            Kind::List(inner) | Kind::Map(inner) => walk(inner, seen),
+            Kind::Object(object) if !seen.contains(&object.name) => {
+                seen.push(object.name);
+                let names: Vec<&str> = object.fields.iter().map(|field| field.name).collect();
+                assert!(names.is_sorted_by(|a, b| a < b), "{} is not sorted, or has a field twice", object.name);
+                object.fields.iter().for_each(|field| walk(&field.kind, seen));
+            }
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn every_table_is_sorted_and_has_each_field_once() {
+        let mut seen = Vec::new();
+        walk(&object(&WORKFLOW), &mut seen);
+        walk(&object(&CRON_WORKFLOW), &mut seen);
+        assert!(seen.len() > 30, "{seen:?}");
+    }
+}

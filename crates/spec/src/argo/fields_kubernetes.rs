@@ -129,10 +129,8 @@ pub static INIT_CONTAINER: Object = Object {
     ],
 };
 
-static ENV: Object = Object {
-    name: "an environment variable",
-    fields: &[yes("name", Text), yes("value", Text), no("valueFrom", MAP)],
-};
+static ENV: Object =
+    Object { name: "an environment variable", fields: &[yes("name", Text), yes("value", Text), no("valueFrom", MAP)] };
 
 static MOUNT: Object = Object {
     name: "a volume mount",
@@ -149,11 +147,7 @@ static MOUNT: Object = Object {
 
 static RESOURCES: Object = Object {
     name: "`resources`",
-    fields: &[
-        no("claims", LIST),
-        yes("limits", Kind::Map(&Quantity)),
-        yes("requests", Kind::Map(&Quantity)),
-    ],
+    fields: &[no("claims", LIST), yes("limits", Kind::Map(&Quantity)), yes("requests", Kind::Map(&Quantity))],
 };
 
 pub static VOLUME: Object = Object {

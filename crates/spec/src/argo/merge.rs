@@ -49,7 +49,8 @@ pub fn with_defaults(template: &Rc<Node>, defaults: Option<&Rc<Node>>) -> Rc<Nod
 /// Items of `over` in their order, each over its namesake, then what only `under` has.
 fn by_name(over: &Rc<Node>, under: &Rc<Node>) -> Rc<Node> {
     let (Some(upper), Some(lower)) = (over.sequence(), under.sequence()) else { return merged(over, under) };
-    let namesake = |list: &[Rc<Node>], item: &Node| list.iter().find(|other| text(other, "name") == text(item, "name")).cloned();
+    let namesake =
+        |list: &[Rc<Node>], item: &Node| list.iter().find(|other| text(other, "name") == text(item, "name")).cloned();
     let mut items: Vec<Rc<Node>> = upper
         .iter()
         .map(|item| namesake(lower, item).map_or_else(|| Rc::clone(item), |below| merged_item(item, &below)))

@@ -25,13 +25,8 @@ use std::rc::Rc;
 use view::{field, text, word};
 
 /// Argo's documents that `run` does not read.
-const OTHER_KINDS: [&str; 5] = [
-    "CronWorkflow",
-    "WorkflowArtifactGCTask",
-    "WorkflowEventBinding",
-    "WorkflowTaskResult",
-    "WorkflowTaskSet",
-];
+const OTHER_KINDS: [&str; 5] =
+    ["CronWorkflow", "WorkflowArtifactGCTask", "WorkflowEventBinding", "WorkflowTaskResult", "WorkflowTaskSet"];
 const OWN_KINDS: [&str; 3] = ["Workflow", "WorkflowTemplate", "ClusterWorkflowTemplate"];
 
 /// Compiles every Workflow of the files. References are followed within the files only.
@@ -237,7 +232,12 @@ fn kind_of(root: &Rc<Node>, faults: &mut Faults) -> Option<String> {
     let foreign = version.as_ref().is_some_and(|v| !v.text.starts_with("argoproj.io/"));
     if let Some(version) = version.filter(|v| is_argo && v.text != "argoproj.io/v1alpha1") {
         let help = Some("write `argoproj.io/v1alpha1`".to_owned());
-        faults.error("E0110", version.span, format!("there is no apiVersion `{}` of {}", version.text, kind.text), help);
+        faults.error(
+            "E0110",
+            version.span,
+            format!("there is no apiVersion `{}` of {}", version.text, kind.text),
+            help,
+        );
         return None;
     }
     if !is_argo && !foreign {

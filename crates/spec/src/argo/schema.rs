@@ -92,7 +92,15 @@ pub struct Checker<'a> {
 
 impl<'a> Checker<'a> {
     pub fn new(faults: &'a mut Faults, strict: bool) -> Self {
-        Self { faults, accepted: BTreeSet::new(), refused: Vec::new(), strict, only_current: false, json: false, in_list: false }
+        Self {
+            faults,
+            accepted: BTreeSet::new(),
+            refused: Vec::new(),
+            strict,
+            only_current: false,
+            json: false,
+            in_list: false,
+        }
     }
 
     pub fn check(&mut self, node: &Rc<Node>, kind: &Kind, path: &str) {
@@ -144,7 +152,8 @@ impl<'a> Checker<'a> {
         };
         for entry in entries {
             let key = entry.key.key_text().unwrap_or_default();
-            let known = |field: &&Field| field.name == key && !(self.only_current && matches!(field.support, Support::Old(_)));
+            let known =
+                |field: &&Field| field.name == key && !(self.only_current && matches!(field.support, Support::Old(_)));
             let Some(field) = object.fields.iter().find(known) else {
                 self.unknown(entry.key.span, key, object);
                 continue;
@@ -252,7 +261,9 @@ fn is_quantity(resolved: &Resolved) -> bool {
 /// True where a field says nothing: `null`, false, "", `[]`, and `{}` of a map.
 fn is_empty(node: &Node, kind: &Kind) -> bool {
     match &node.value {
-        Value::Scalar(scalar) => matches!(resolve(scalar), Ok(Resolved::Null | Resolved::Bool(false))) || scalar.text.is_empty(),
+        Value::Scalar(scalar) => {
+            matches!(resolve(scalar), Ok(Resolved::Null | Resolved::Bool(false))) || scalar.text.is_empty()
+        }
         Value::Sequence(items) => items.is_empty(),
         Value::Mapping(entries) => entries.is_empty() && matches!(kind, Kind::Map(_)),
         Value::Alias(_) => false,

@@ -3,9 +3,9 @@
 
 use super::schema::integer;
 use crate::diagnostic::Span;
-use crate::yaml::resolve::{Resolved, resolve};
 use crate::typed;
 use crate::yaml::Node;
+use crate::yaml::resolve::{Resolved, resolve};
 use std::rc::Rc;
 
 /// A text with the place where it stands.

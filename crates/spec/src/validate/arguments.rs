@@ -10,8 +10,7 @@ use crate::yaml::Node;
 use std::rc::Rc;
 
 /// Where artifacts can come from.
-const LOCATIONS: [&str; 10] =
-    ["artifactory", "azure", "gcs", "git", "hdfs", "http", "oss", "plugin", "raw", "s3"];
+const LOCATIONS: [&str; 10] = ["artifactory", "azure", "gcs", "git", "hdfs", "http", "oss", "plugin", "raw", "s3"];
 /// Sources of a value that only outputs have.
 const OUTPUT_SOURCES: [&str; 4] = ["path", "jsonPath", "parameter", "expression"];
 
@@ -94,9 +93,13 @@ pub fn supplied(template: &Node, call: &Node, given: &dyn Fn(&str) -> bool, plac
         let bound = argument.is_some_and(|a| field(&a, "value").is_some() || field(&a, "valueFrom").is_some());
         if !bound && !has(input) && !given(&name) {
             let help = suggest::nearest(&name, unbound(arguments, template, "inputs").iter().map(String::as_str))
-                .map_or(format!("add it to `arguments.parameters`, or give the input a default in line {}", input.span.line), |near| {
-                    format!("did you mean `{near}`, which `{callee}` does not take?")
-                });
+                .map_or(
+                    format!(
+                        "add it to `arguments.parameters`, or give the input a default in line {}",
+                        input.span.line
+                    ),
+                    |near| format!("did you mean `{near}`, which `{callee}` does not take?"),
+                );
             faults.error("E0402", place, format!("`{callee}` needs the parameter `{name}`"), Some(help));
         }
     }

@@ -5,9 +5,11 @@ use super::names::{self, Rule};
 use super::outputs::is_parameter;
 use super::scope::{Names, simple};
 use super::template::Type;
-use super::{Job, Validator, arguments, depends};
+use super::{Job, Validator, arguments, depends, later};
 use crate::argo::definition::{Reference, template_names};
-use crate::argo::view::{Word, artifacts, field, flag, int_or_text, items, key_span, parameters, string, text, word, words};
+use crate::argo::view::{
+    Word, artifacts, field, flag, int_or_text, items, key_span, parameters, string, text, word, words,
+};
 use crate::suggest;
 use crate::yaml::{Node, Value};
 use model::plan::Scope;
@@ -96,19 +98,13 @@ impl Validator<'_> {
             self.outputs_of(&callee, &format!("tasks.{name}"), scope, Aggregate::of(task));
             callees.insert(name, callee);
         }
-        self.targets(dag, tasks, scope);
+        self.targets(dag, job, scope);
         for task in tasks {
             self.task(task, scope, &graph, &callees);
         }
     }
 
-    fn task(
-        &mut self,
-        task: &Rc<Node>,
-        scope: &mut Names,
-        graph: &Graph,
-        callees: &BTreeMap<String, Callee>,
-    ) {
+    fn task(&mut self, task: &Rc<Node>, scope: &mut Names, graph: &Graph, callees: &BTreeMap<String, Callee>) {
         let name = text(task, "name");
         if field(task, "hooks").is_some() {
             scope.add(format!("tasks.{name}.status"));
@@ -122,6 +118,7 @@ impl Validator<'_> {
         self.resolve_tags_with(task, scope, &|tag| own.resolves(tag) || status(tag));
         arguments::check(task, false, &|_| None, self.faults);
         self.argument_dependencies(task, &name, graph);
+        later::condition(task, self.faults);
         if let Some(callee) = callees.get(&name) {
             self.supplied(task, callee);
         }
@@ -151,7 +148,8 @@ impl Validator<'_> {
             for mention in depends::mentions(&depends::expression(task)) {
                 if !known.contains_key(&mention.task) {
                     let place = place_of(task, &mention.task).unwrap_or(span);
-                    let help = suggest::help(&mention.task, known.keys().map(String::as_str), "name a task of this dag");
+                    let help =
+                        suggest::help(&mention.task, known.keys().map(String::as_str), "name a task of this dag");
                     let message = format!("`{name}` depends on `{}`, which is no task here", mention.task);
                     self.faults.error("E0502", place, message, Some(help));
                 }
@@ -205,11 +203,11 @@ impl Validator<'_> {
         }
     }
 
-    fn targets(&mut self, dag: &Node, tasks: &[Rc<Node>], scope: &Names) {
+    fn targets(&mut self, dag: &Node, job: &Job, scope: &Names) {
         let Some(node) = field(dag, "target") else { return };
         self.resolve_tags(node, scope);
-        let target = string(node).unwrap_or_default();
-        let known = crate::argo::view::names(tasks);
+        let target = super::with_values(&string(node).unwrap_or_default(), &self.values, &job.node);
+        let known = crate::argo::view::names(items(dag, "tasks"));
         for name in target.split(' ').filter(|_| !target.is_empty()) {
             if !is_parameter(name) && !known.iter().any(|task| task == name) {
                 let help = suggest::help(name, known.iter().map(String::as_str), "name a task of this dag");
@@ -220,6 +218,7 @@ impl Validator<'_> {
 
     /// A loop: one source, of the right form; what an item brings into scope.
     fn items(&mut self, call: &Node, scope: &mut Names) {
+        later::source(call, self.faults);
         let list = field(call, "withItems").and_then(|node| node.sequence()).unwrap_or_default();
         let param = word(call, "withParam");
         let sequence = field(call, "withSequence");
@@ -359,7 +358,8 @@ impl Validator<'_> {
         if aggregate == Aggregate::Yes {
             scope.add(format!("{prefix}.outputs.parameters"));
         }
-        for (section, list) in [("parameters", parameters(node, "outputs")), ("artifacts", artifacts(node, "outputs"))] {
+        for (section, list) in [("parameters", parameters(node, "outputs")), ("artifacts", artifacts(node, "outputs"))]
+        {
             for output in list {
                 scope.add(format!("{prefix}.outputs.{section}.{}", text(output, "name")));
                 self.global_output(output, section, scope);

@@ -68,7 +68,10 @@ mod tests {
     use super::*;
 
     fn names(expression: &str) -> Vec<String> {
-        mentions(expression).into_iter().map(|m| m.task + m.result.map(|r| format!(".{r}")).unwrap_or_default().as_str()).collect()
+        mentions(expression)
+            .into_iter()
+            .map(|m| m.task + m.result.map(|r| format!(".{r}")).unwrap_or_default().as_str())
+            .collect()
     }
 
     #[test]

@@ -4,8 +4,10 @@
 mod arguments;
 mod calls;
 pub mod depends;
+mod later;
 mod names;
 mod outputs;
+mod pods;
 mod scope;
 mod template;
 mod upstream;
@@ -27,7 +29,6 @@ use template::Type;
 
 /// Longest name of a workflow or template: a Kubernetes label's.
 const OBJECT_NAME_MAX: usize = 63;
-const POD_GC: [&str; 4] = ["OnPodCompletion", "OnPodSuccess", "OnWorkflowCompletion", "OnWorkflowSuccess"];
 
 /// How strict upstream is.
 #[derive(Clone, Debug, Default)]
@@ -218,9 +219,10 @@ impl<'a> Validator<'a> {
         let span = own.as_ref().map_or_else(|| first_line(spec.span), |w| w.span);
         let Some(name) = given.or_else(|| own.map(|w| w.text)) else {
             // A misspelled `entrypoint` is told as such.
-            let misspelled = spec.mapping().unwrap_or_default().iter().any(|entry| {
-                entry.key.key_text().is_some_and(|key| suggest::nearest(key, ["entrypoint"]).is_some())
-            });
+            let misspelled =
+                spec.mapping().unwrap_or_default().iter().any(|entry| {
+                    entry.key.key_text().is_some_and(|key| suggest::nearest(key, ["entrypoint"]).is_some())
+                });
             if !is_template && !misspelled {
                 let names = template_names(spec);
                 let help = match names.as_slice() {
@@ -256,13 +258,7 @@ impl<'a> Validator<'a> {
 
     fn other_parts(&mut self, spec: &Rc<Node>) {
         self.hooks(spec);
-        if let Some(gc) = field(spec, "podGC")
-            && let Some(strategy) = word(gc, "strategy")
-            && !POD_GC.contains(&strategy.text.as_str())
-        {
-            let help = suggest::help(&strategy.text, POD_GC, "remove it");
-            self.faults.error("E0611", strategy.span, format!("there is no strategy `{}`", strategy.text), Some(help));
-        }
+        pods::spec(spec, self.faults);
     }
 
     /// Hooks of a workflow, step or task: all but `exit` need an expression.
@@ -323,6 +319,7 @@ impl<'a> Validator<'a> {
         self.retry(node);
         let Some(kind) = template::kind(node, self.faults) else { return };
         template::inputs(node, kind, self.faults);
+        pods::template(node, kind, self.faults);
         self.timeout(node, kind);
         let mut names = self.globals.clone();
         local_names(node, kind, &mut names);
@@ -367,13 +364,7 @@ impl<'a> Validator<'a> {
             let help = suggest::help(&policy.text, POLICIES, "remove it");
             self.faults.error("E0606", policy.span, format!("there is no retry policy `{}`", policy.text), Some(help));
         }
-        if let Some(limit) = crate::argo::view::int_or_text(strategy, "limit")
-            && !limit.text.contains("{{")
-            && limit.text.parse::<u32>().is_err()
-        {
-            let help = Some("write how many further tries there may be".to_owned());
-            self.faults.warning("W0607", limit.span, format!("`{}` is no number of tries", limit.text), help);
-        }
+        later::retry(strategy, self.faults);
     }
 
     fn timeout(&mut self, node: &Node, kind: Type) {
@@ -384,6 +375,8 @@ impl<'a> Validator<'a> {
         } else if with_values(&timeout.text, &self.values, node).parse::<i64>().is_ok() {
             let help = Some(format!("write a duration such as `{}s`", timeout.text));
             self.faults.error("E0603", timeout.span, format!("`{}` has no unit", timeout.text), help);
+        } else {
+            later::duration(&timeout, self.faults);
         }
     }
 
@@ -403,6 +396,28 @@ impl<'a> Validator<'a> {
             let help = help.unwrap_or_else(|| help_for(shown, names));
             let message = format!("`{{{{{shown}}}}}` cannot be resolved here");
             self.faults.error("E0401", tag.node.span, message, Some(help));
+        }
+        self.expressions(node, names, also);
+    }
+
+    /// Upstream looks at expressions only when it evaluates them; what cannot work is told here, and not refused.
+    fn expressions(&mut self, node: &Node, names: &Names, also: &dyn Fn(&str) -> bool) {
+        for expression in scope::expressions(node) {
+            let span = expression.node.span;
+            let mentioned = match expr::lang::identifiers(expression.text) {
+                Ok(mentioned) => mentioned,
+                Err(error) => {
+                    let message = format!("the expression cannot be read: {}", first_words(&error.message));
+                    let help = format!("correct `{}`", first_words(expression.text.trim()));
+                    self.faults.warning("W0409", span, message, Some(help));
+                    continue;
+                }
+            };
+            for path in mentioned.iter().filter(|path| !names.may_hold(path) && !also(path)) {
+                let help = suggest::nearest(path, names.iter()).map(|near| format!("did you mean `{near}`?"));
+                let help = help.unwrap_or_else(|| help_for(path, names));
+                self.faults.warning("W0410", span, format!("`{path}` is not there for this expression"), Some(help));
+            }
         }
     }
 }
@@ -457,6 +472,11 @@ fn local_names(node: &Node, kind: Type, names: &mut Names) {
             names.add(name);
         }
     }
+}
+
+/// The beginning of a text's first line.
+fn first_words(text: &str) -> String {
+    text.lines().next().unwrap_or_default().chars().take(100).collect()
 }
 
 fn first_line(span: Span) -> Span {

@@ -56,6 +56,19 @@ impl Names {
             || (self.any_workflow_parameter && tag.starts_with("workflow.parameters"))
     }
 
+    /// Whether an expression's path can lead somewhere: a known name, a part of one, or something inside one.
+    pub fn may_hold(&self, path: &str) -> bool {
+        const ROOTS: [&str; 4] = ["steps.", "tasks.", "inputs.", "workflow.parameters."];
+        if !ROOTS.iter().any(|root| path.starts_with(root)) || self.resolves(path) {
+            return true;
+        }
+        let within = |name: &String| {
+            let part = |long: &str, short: &str| long.strip_prefix(short).is_some_and(|rest| rest.starts_with('.'));
+            part(name, path) || part(path, name)
+        };
+        self.known.iter().any(within)
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = &str> + Clone {
         self.known.iter().map(String::as_str)
     }
@@ -66,6 +79,32 @@ impl Names {
 pub struct Tag<'n> {
     pub text: &'n str,
     pub node: &'n Node,
+}
+
+/// Every expression below `node`: `{{=…}}` in any text, and the fields that are one.
+pub fn expressions(node: &Node) -> Vec<Tag<'_>> {
+    let mut found = Vec::new();
+    collect_expressions(node, false, &mut found);
+    found
+}
+
+fn collect_expressions<'n>(node: &'n Node, is_expression: bool, found: &mut Vec<Tag<'n>>) {
+    match &node.value {
+        Value::Scalar(scalar) if is_expression && !scalar.text.contains("{{") => {
+            found.push(Tag { text: &scalar.text, node });
+        }
+        Value::Scalar(scalar) => {
+            let bodies = scalar.text.split("{{").skip(1).filter_map(|part| part.split_once("}}"));
+            let expressions = bodies.filter_map(|(body, _)| body.trim_start().strip_prefix('='));
+            found.extend(expressions.map(|text| Tag { text, node }));
+        }
+        Value::Sequence(items) => items.iter().for_each(|item| collect_expressions(item, false, found)),
+        Value::Mapping(entries) => entries.iter().for_each(|entry| {
+            let is_expression = matches!(entry.key.key_text(), Some("expression" | "fromExpression"));
+            collect_expressions(&entry.value, is_expression, found);
+        }),
+        Value::Alias(target) => collect_expressions(target, is_expression, found),
+    }
 }
 
 /// Every simple tag in the scalars below `node`, in order.
@@ -115,6 +154,24 @@ mod tests {
         assert_eq!(simple("a {{b}} {{= c }} {{ d }}"), ["b", " d "]);
         assert_eq!(simple("{{x"), ["x"]);
         assert_eq!(simple("plain"), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn expressions_stand_in_tags_and_in_fields() {
+        let text = "{a: 'x {{= b }} {{c}} {{=d}}', expression: e == 1, fromExpression: '{{=f}}'}";
+        let root = crate::yaml::load_first(text).ok().flatten().expect("a document").root;
+        let found: Vec<&str> = expressions(&root).iter().map(|tag| tag.text).collect();
+        assert_eq!(found, [" b ", "d", "e == 1", "f"]);
+    }
+
+    #[test]
+    fn paths_of_expressions_may_be_parts_of_names() {
+        let mut names = Names::default();
+        names.add("steps.a.outputs.parameters.n");
+        assert!(names.may_hold("steps.a.outputs"));
+        assert!(names.may_hold("steps.a.outputs.parameters.n.x"));
+        assert!(names.may_hold("sprig.trim"));
+        assert!(!names.may_hold("steps.b.outputs"));
     }
 
     #[test]

@@ -98,8 +98,15 @@ fn object(root: &Rc<Node>, strict: bool) -> Result<Object, String> {
         false => (spec, Rc::clone(root)),
     };
     let name = field(root, "metadata").map(|m| text(m, "name")).unwrap_or_default();
-    let definition =
-        Definition { file: String::new(), kind: own, name, root: root_of_workflow, templates: Index::of(&spec), spec, sound: true };
+    let definition = Definition {
+        file: String::new(),
+        kind: own,
+        name,
+        root: root_of_workflow,
+        templates: Index::of(&spec),
+        spec,
+        sound: true,
+    };
     Ok(Object { definition, cron: is_cron.then(|| Rc::clone(root)) })
 }
 

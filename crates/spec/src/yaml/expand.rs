@@ -3,8 +3,8 @@
 
 use super::YamlError;
 use super::node::{Entry, Node, Style, Value};
-use super::resolve::{Resolved, resolve};
 use super::number::float_key;
+use super::resolve::{Resolved, resolve};
 use crate::diagnostic::Span;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -152,7 +152,8 @@ struct Merged {
 
 fn is_merge(key: &Node) -> bool {
     key.scalar().is_some_and(|scalar| {
-        &*scalar.text == "<<" && matches!((scalar.tag.as_deref(), scalar.style), (None, Style::Plain) | (Some("merge"), _))
+        &*scalar.text == "<<"
+            && matches!((scalar.tag.as_deref(), scalar.style), (None, Style::Plain) | (Some("merge"), _))
     })
 }
 

@@ -42,7 +42,8 @@ impl Reader<'_> {
         let line = self.lines.partition_point(|begin| *begin <= start);
         let begin = self.lines[line - 1];
         // In one endless line bytes have to do.
-        let column = if start - begin > COLUMNS_COUNTED { start - begin } else { self.text[begin..start].chars().count() };
+        let column =
+            if start - begin > COLUMNS_COUNTED { start - begin } else { self.text[begin..start].chars().count() };
         Span { start, end, line: line as u32, column: column as u32 + 1 }
     }
 

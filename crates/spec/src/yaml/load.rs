@@ -63,7 +63,8 @@ fn chunks(text: &str) -> Vec<(usize, u32, &str)> {
     let (mut start, mut start_line, mut line, mut has_content) = (0, 0, 0, false);
     let mut at = 0;
     for row in text.split_inclusive('\n') {
-        let marker = row.strip_prefix("---").is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']));
+        let marker =
+            row.strip_prefix("---").is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']));
         // Directives and comments in front of `---` belong to the document behind it.
         if marker && has_content {
             found.push((start, start_line, &text[start..at]));
@@ -112,8 +113,8 @@ fn shift(node: &Rc<Node>, bytes: usize, lines: u32, done: &mut HashMap<*const No
 
 /// A collection that is not closed yet.
 enum Open {
-    Sequence { span: Span, anchor: usize, flow: bool, items: Vec<Rc<Node>> },
-    Mapping { span: Span, anchor: usize, flow: bool, entries: Vec<Entry>, key: Option<Rc<Node>> },
+    Sequence { span: Span, anchor: usize, flow: bool, height: usize, items: Vec<Rc<Node>> },
+    Mapping { span: Span, anchor: usize, flow: bool, height: usize, entries: Vec<Entry>, key: Option<Rc<Node>> },
 }
 
 #[derive(Default)]
@@ -121,7 +122,8 @@ struct Builder {
     open: Vec<Open>,
     /// How many of `open` are within brackets.
     flow: usize,
-    anchors: HashMap<usize, Rc<Node>>,
+    /// What each anchor names, and how many levels it has with its aliases followed.
+    anchors: HashMap<usize, (Rc<Node>, usize)>,
     root: Option<Rc<Node>>,
     nodes: usize,
 }
@@ -192,23 +194,27 @@ impl Builder {
                     ScalarStyle::Literal | ScalarStyle::Folded => Style::Block,
                 };
                 let scalar = Scalar { text: text.into(), style, tag: tag.as_deref().map(tag_name) };
-                self.push(Node { span, value: Value::Scalar(scalar) }, anchor)
+                self.push(Node { span, value: Value::Scalar(scalar) }, anchor, 1)
             }
             Event::SequenceStart(style, anchor, _) => {
                 let flow = style == StructureStyle::Flow;
-                self.enter(Open::Sequence { span, anchor, flow, items: Vec::new() })
+                self.enter(Open::Sequence { span, anchor, flow, height: 0, items: Vec::new() })
             }
             Event::MappingStart(style, anchor, _) => {
                 let flow = style == StructureStyle::Flow;
-                self.enter(Open::Mapping { span, anchor, flow, entries: Vec::new(), key: None })
+                self.enter(Open::Mapping { span, anchor, flow, height: 0, entries: Vec::new(), key: None })
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(span),
             Event::Alias(id) => match self.anchors.get(&id) {
-                Some(target) => {
-                    let target = Rc::clone(target);
-                    self.push(Node { span, value: Value::Alias(target) }, 0)
+                // Every walk follows aliases: with them the tree may be no deeper than without.
+                Some((_, height)) if self.open.len() + height > DEPTH_MAX => Err(too_deep(span)),
+                Some((target, height)) => {
+                    let (target, height) = (Rc::clone(target), *height);
+                    self.push(Node { span, value: Value::Alias(target) }, 0, height)
                 }
-                None => Err(YamlError::with_help(span, "the value of this anchor contains itself", "write the value out")),
+                None => {
+                    Err(YamlError::with_help(span, "the value of this anchor contains itself", "write the value out"))
+                }
             },
             _ => Ok(()),
         }
@@ -225,17 +231,17 @@ impl Builder {
 
     fn close(&mut self, end: Span) -> Result<(), YamlError> {
         match self.open.pop() {
-            Some(Open::Sequence { span, anchor, items, .. }) => {
-                self.push(Node { span: span.until(end), value: Value::Sequence(items) }, anchor)
+            Some(Open::Sequence { span, anchor, items, height, .. }) => {
+                self.push(Node { span: span.until(end), value: Value::Sequence(items) }, anchor, height + 1)
             }
-            Some(Open::Mapping { span, anchor, entries, .. }) => {
-                self.push(Node { span: span.until(end), value: Value::Mapping(entries) }, anchor)
+            Some(Open::Mapping { span, anchor, entries, height, .. }) => {
+                self.push(Node { span: span.until(end), value: Value::Mapping(entries) }, anchor, height + 1)
             }
             None => Ok(()),
         }
     }
 
-    fn push(&mut self, node: Node, anchor: usize) -> Result<(), YamlError> {
+    fn push(&mut self, node: Node, anchor: usize, levels: usize) -> Result<(), YamlError> {
         self.nodes += 1;
         if self.nodes > NODES_MAX {
             let message = format!("the document has more than {NODES_MAX} values");
@@ -243,15 +249,21 @@ impl Builder {
         }
         let node = Rc::new(node);
         if anchor != 0 {
-            self.anchors.insert(anchor, Rc::clone(&node));
+            self.anchors.insert(anchor, (Rc::clone(&node), levels));
         }
         match self.open.last_mut() {
             None => self.root = Some(node),
-            Some(Open::Sequence { items, .. }) => items.push(node),
-            Some(Open::Mapping { entries, key, .. }) => match key.take() {
-                None => *key = Some(node),
-                Some(key) => entries.push(Entry { key, value: node }),
-            },
+            Some(Open::Sequence { items, height, .. }) => {
+                *height = levels.max(*height);
+                items.push(node);
+            }
+            Some(Open::Mapping { entries, key, height, .. }) => {
+                *height = levels.max(*height);
+                match key.take() {
+                    None => *key = Some(node),
+                    Some(key) => entries.push(Entry { key, value: node }),
+                }
+            }
         }
         Ok(())
     }
@@ -328,9 +340,7 @@ fn too_deep(span: Span) -> YamlError {
 
 /// goyaml reads only printable characters.
 fn forbidden_character(text: &str) -> Option<YamlError> {
-    let is_control = |c: char| {
-        matches!(c, '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{7f}' | '\u{80}'..='\u{84}' | '\u{86}'..='\u{9f}' | '\u{fffe}' | '\u{ffff}')
-    };
+    let is_control = |c: char| matches!(c, '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{7f}' | '\u{80}'..='\u{84}' | '\u{86}'..='\u{9f}' | '\u{fffe}' | '\u{ffff}');
     let at = text.find(is_control)?;
     let span = Span::at_byte(text, at);
     Some(YamlError::with_help(span, "control characters are not allowed", "write it as an escape in double quotes"))

@@ -26,6 +26,14 @@ pub struct YamlError {
     pub help: Option<String>,
 }
 
+impl std::fmt::Display for YamlError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "line {}, column {}: {}", self.span.line, self.span.column, self.message)
+    }
+}
+
+impl std::error::Error for YamlError {}
+
 impl YamlError {
     pub(crate) fn with_help(span: Span, message: impl Into<String>, help: impl Into<String>) -> Self {
         Self { span, message: message.into(), help: Some(help.into()) }

@@ -59,7 +59,9 @@ fn resolve_plain(text: &str) -> Resolved {
         return found;
     }
     match text.as_bytes().first() {
-        Some(b'.') => parse_float(text).filter(|_| is_go_float(text)).map_or_else(|| Resolved::String(text.into()), Resolved::Float),
+        Some(b'.') => parse_float(text)
+            .filter(|_| is_go_float(text))
+            .map_or_else(|| Resolved::String(text.into()), Resolved::Float),
         Some(b'+' | b'-' | b'0'..=b'9') if !is_timestamp(text) => resolve_number(text),
         _ => Resolved::String(text.into()),
     }

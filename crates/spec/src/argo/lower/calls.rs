@@ -90,8 +90,5 @@ impl Lowering<'_> {
 
 fn continue_on(node: &Node) -> ContinueOn {
     let Some(node) = field(node, "continueOn") else { return ContinueOn::default() };
-    ContinueOn {
-        error: flag(node, "error").unwrap_or_default(),
-        failed: flag(node, "failed").unwrap_or_default(),
-    }
+    ContinueOn { error: flag(node, "error").unwrap_or_default(), failed: flag(node, "failed").unwrap_or_default() }
 }

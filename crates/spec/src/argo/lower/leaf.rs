@@ -74,9 +74,7 @@ fn resources(container: &Node) -> Resources {
     let Some(node) = field(container, "resources") else { return Resources::default() };
     let amounts = |key| -> BTreeMap<String, Text> {
         let entries = field(node, key).and_then(|map| map.mapping()).unwrap_or_default();
-        let one = |entry: &crate::yaml::Entry| {
-            Some((entry.key.key_text()?.to_owned(), Text(any_text(&entry.value)?)))
-        };
+        let one = |entry: &crate::yaml::Entry| Some((entry.key.key_text()?.to_owned(), Text(any_text(&entry.value)?)));
         entries.iter().filter_map(one).collect()
     };
     Resources { requests: amounts("requests"), limits: amounts("limits") }

@@ -5,7 +5,9 @@ use super::Lowering;
 use crate::argo::view::{any_text, field, flag, int, items, text, word};
 use crate::yaml::{Node, Value};
 use model::Text;
-use model::plan::{Arguments, Artifact, Inputs, Location, OutputArtifact, OutputParameter, OutputSource, Outputs, Parameter};
+use model::plan::{
+    Arguments, Artifact, Inputs, Location, OutputArtifact, OutputParameter, OutputSource, Outputs, Parameter,
+};
 use std::rc::Rc;
 
 /// The object store of Argo's quick start: documents that name it mean the default repository.
@@ -67,7 +69,8 @@ impl Lowering<'_> {
         }
         let s3 = field(node, "s3")?;
         let (endpoint, bucket) = (text(s3, "endpoint"), text(s3, "bucket"));
-        let is_default = (endpoint.is_empty() || endpoint == QUICK_START.0) && (bucket.is_empty() || bucket == QUICK_START.1);
+        let is_default =
+            (endpoint.is_empty() || endpoint == QUICK_START.0) && (bucket.is_empty() || bucket == QUICK_START.1);
         if !is_default {
             let message = format!("the bucket `{bucket}` is not the default repository: others are not supported yet");
             let help = Some("leave out everything but `key`, and the embedded repository is used".to_owned());

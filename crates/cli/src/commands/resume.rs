@@ -1,0 +1,61 @@
+//! `resume`: lets an interrupted run go on, or attaches to one that does.
+//! It must never run again what succeeded.
+
+use crate::exit_codes::{Done, Fault};
+use crate::follow::{Followed, Output, code, print_object};
+use crate::runs::Runs;
+use crate::wire::Place;
+use clap::Args;
+use driver::protocol::{Reply, Request};
+use model::Refusal;
+use std::io::Write;
+use std::process::ExitCode;
+
+/// Go on with an interrupted run, or attach to a running one
+#[derive(Args)]
+#[command(before_help = "Example: towpath resume @")]
+pub struct ResumeArgs {
+    /// Name, id, unique prefix; @ is the latest, @2 the one before
+    #[arg(value_name = "RUN", default_value = "@")]
+    run: String,
+    /// Return as soon as it goes on
+    #[arg(long)]
+    no_watch: bool,
+    /// Print the finished Workflow object on standard output, and nothing else there
+    #[arg(short, long)]
+    output: Option<Output>,
+}
+
+pub fn run(args: &ResumeArgs, place: &Place) -> Done {
+    let runs = Runs::open(place)?;
+    let found = runs.find(&args.run)?;
+    let ended = |runs: &Runs| -> Done {
+        let history = runs.history(&found.id)?;
+        let phase = history.phase.map_or("", model::RunPhase::as_str);
+        writeln!(std::io::stderr(), "{} has ended already: {phase}", found.name)?;
+        if let Some(output) = args.output {
+            print_object(&history, output)?;
+        }
+        Ok(code(&history))
+    };
+    if found.ended_at.is_some() {
+        return ended(&runs);
+    }
+    let mut client = place.client()?;
+    match client.ask(&Request::Resume { run: found.id.clone(), by: super::by() })? {
+        Reply::Done => {}
+        // It ended just now.
+        Reply::Refused(Refusal::NoRun | Refusal::Ended) => return ended(&runs),
+        Reply::Refused(refusal) => return Err(Fault::refused(refusal)),
+        Reply::Store(why) => return Err(Fault::machine(why)),
+        other => return Err(Fault::machine(format!("the holder of this home answered {other:?}"))),
+    }
+    if args.no_watch {
+        writeln!(std::io::stdout(), "{} goes on; `towpath get {}` shows it", found.name, found.name)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let history = runs.history(&found.id)?;
+    let files = history.record.as_deref().map(|record| record.source.files.join(" ")).unwrap_or_default();
+    let again = format!("towpath run {files}");
+    Followed { place, run: found.id.clone(), output: args.output, again }.to_the_end(client, history)
+}

@@ -1,0 +1,23 @@
+//! Where a run's code came from: the snapshot of its directory, and what git knows of it.
+//! It must never change the directory.
+
+use crate::exit_codes::Fault;
+use crate::wire::Place;
+use model::record::Source;
+use std::path::Path;
+
+/// Looks at the folder of the first file; standard input has none.
+pub fn source(place: &Place, files: &[String]) -> Result<Source, Fault> {
+    let mut source = Source { files: files.to_vec(), ..Source::default() };
+    let Some(first) = files.iter().find(|name| *name != "-") else { return Ok(source) };
+    let file = Path::new(first).canonicalize().map_err(|error| Fault::usage(format!("{first}: {error}")))?;
+    let Some(directory) = file.parent() else { return Ok(source) };
+    let snapshot = executor::source::snapshot(directory, place.home.root(), &place.artifacts()?);
+    // A folder that is too large is the user's to mend; a disk that fails is not, but says so itself.
+    let snapshot = snapshot.map_err(Fault::usage)?;
+    source.tree = Some(snapshot.tree);
+    source.directory = Some(directory.to_string_lossy().into_owned());
+    source.git_commit = snapshot.git_commit;
+    source.git_dirty = snapshot.git_dirty;
+    Ok(source)
+}

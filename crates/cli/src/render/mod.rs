@@ -1,0 +1,8 @@
+//! What people see: one file a form.
+
+pub mod progress;
+pub mod summary;
+pub mod table;
+pub mod time;
+pub mod tree;
+pub mod yaml;

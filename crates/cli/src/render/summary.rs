@@ -1,0 +1,135 @@
+//! What a failed run ends with: per failed leaf how it ended, its last words, and the commands that show more.
+//! It must never show more leaves than a screen holds.
+
+use super::time::bytes;
+use super::tree::{paint, spent};
+use artifacts::log::{Record, Stream, tail};
+use driver::Home;
+use model::{AttemptKey, Exit, NodeId, NodeKind, Phase, Time};
+use std::fmt::Write as _;
+use std::path::Path;
+use views::{History, NodeView};
+
+const LEAVES_MAX: usize = 5;
+const LINES_MAX: usize = 20;
+
+/// Where the name of a node has its log.
+pub fn log_key(history: &History, node: &NodeView) -> Option<AttemptKey> {
+    let run = history.record.as_deref()?.id.clone();
+    let n = node.attempts.last()?.n;
+    Some(AttemptKey { run, node: node.id, n })
+}
+
+/// The report; "" if no leaf failed by itself.
+pub fn failures(home: &Home, history: &History, color: bool, now: Time) -> String {
+    let failed = failed_leaves(history);
+    let mut out = String::new();
+    for node in failed.iter().take(LEAVES_MAX) {
+        leaf(home, history, node, color, now, &mut out);
+    }
+    if failed.len() > LEAVES_MAX {
+        let _ = writeln!(out, "\nand {} more: towpath get {}", failed.len() - LEAVES_MAX, history.name());
+    }
+    out
+}
+
+/// Leaves that failed by themselves; of several tries the last.
+fn failed_leaves(history: &History) -> Vec<&NodeView> {
+    let of_retry = |node: &NodeView| history.container(node).filter(|id| history.node(*id).kind == NodeKind::Retry);
+    let mut last_try: Vec<(NodeId, NodeId)> = Vec::new();
+    for node in &history.nodes {
+        if let Some(retry) = of_retry(node) {
+            match last_try.last_mut() {
+                Some((of, last)) if *of == retry => *last = node.id,
+                _ => last_try.push((retry, node.id)),
+            }
+        }
+    }
+    let last_try: std::collections::BTreeMap<NodeId, NodeId> = last_try.into_iter().collect();
+    let is_last = |node: &NodeView| of_retry(node).is_none_or(|retry| last_try.get(&retry) == Some(&node.id));
+    let failed = history.nodes.iter().filter(|node| node.is_leaf() && matches!(node.phase, Phase::Failed | Phase::Error));
+    failed.filter(|node| node.state() != views::RunState::Cancelled && is_last(node)).collect()
+}
+
+fn leaf(home: &Home, history: &History, node: &NodeView, color: bool, now: Time, out: &mut String) {
+    let spent = spent(node, now).map_or(String::new(), |spent| format!(" after {spent}"));
+    let name = paint(color, "1", &node.name);
+    let _ = writeln!(out, "\n{} {name}: {}{spent}", paint(color, "31", "✖"), ending(node));
+    if let Some(key) = log_key(history, node) {
+        last_words(&home.executor().log(&key), color, out);
+    }
+    let (run, node) = (history.name(), quoted(&node.name));
+    let _ = writeln!(out, "  more: towpath logs {run} {node} · towpath explain {run} {node} · towpath get {run}");
+}
+
+/// A word of a shell.
+fn quoted(name: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@".contains(c);
+    if name.chars().all(plain) { name.to_string() } else { format!("'{}'", name.replace('\'', "'\\''")) }
+}
+
+/// How the last attempt ended.
+pub fn ending(node: &NodeView) -> String {
+    let Some(attempt) = node.attempts.last() else { return node.message.clone() };
+    let peak = bytes(attempt.usage.memory_peak_bytes);
+    let how = match &attempt.exit {
+        Some(Exit::Exited(code)) => format!("exit code {code}"),
+        Some(Exit::Signalled(signal)) => format!("ended by {}", signal_name(*signal)),
+        Some(Exit::Oom) => format!("killed because it ran out of memory (OOM), peak memory {peak}"),
+        Some(Exit::Deadline) => "ended because it ran longer than its deadline".to_string(),
+        Some(Exit::Cancelled) => "cancelled".to_string(),
+        Some(Exit::Lost(why)) => format!("lost: {why}"),
+        Some(Exit::NotStarted(why)) => format!("not started: {why}"),
+        None => String::new(),
+    };
+    let ours = node.message.starts_with("Error (exit code") || node.message.is_empty() || how.contains(&node.message);
+    match (how.is_empty(), ours) {
+        (true, _) => node.message.clone(),
+        (false, true) => how,
+        (false, false) => format!("{how}; {}", node.message),
+    }
+}
+
+fn signal_name(signal: i32) -> String {
+    let name = match signal {
+        1 => "SIGHUP",
+        2 => "SIGINT",
+        3 => "SIGQUIT",
+        4 => "SIGILL",
+        6 => "SIGABRT",
+        7 => "SIGBUS",
+        8 => "SIGFPE",
+        9 => "SIGKILL",
+        11 => "SIGSEGV (a crash of the program)",
+        13 => "SIGPIPE",
+        14 => "SIGALRM",
+        15 => "SIGTERM",
+        _ => return format!("signal {signal}"),
+    };
+    name.to_string()
+}
+
+/// The last lines of standard error, of standard output where there are none.
+fn last_words(log: &Path, color: bool, out: &mut String) {
+    for (stream, name) in [(Stream::Err, "stderr"), (Stream::Out, "stdout")] {
+        let Ok(records) = tail(log, Some(stream), LINES_MAX) else { return };
+        if records.is_empty() {
+            continue;
+        }
+        let heading = if records.len() < LINES_MAX { format!("{name}:") } else { format!("{name}, the last {LINES_MAX} lines:") };
+        let _ = writeln!(out, "  {}", paint(color, "2", &heading));
+        for record in &records {
+            let _ = writeln!(out, "    {}", printable(record));
+        }
+        return;
+    }
+}
+
+/// The text of a record without colours and without what would move a terminal's cursor. Of a line that was drawn over (a
+/// progress bar), what was seen last.
+pub fn printable(record: &Record) -> String {
+    let text = String::from_utf8_lossy(&record.text);
+    let line = text.rsplit('\r').find(|part| !part.is_empty()).unwrap_or_default();
+    let plain = anstream::adapter::strip_str(line).to_string();
+    plain.chars().filter(|c| !c.is_control() || *c == '\t').collect()
+}

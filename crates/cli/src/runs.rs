@@ -1,0 +1,172 @@
+//! Finds runs: by name, id, unique prefix, or `@` for the latest; and whether they go on.
+//! It must never start a holder.
+
+use crate::exit_codes::Fault;
+use crate::wire::Place;
+use driver::Client;
+use driver::encode::decode;
+use driver::protocol::{Reply, Request};
+use model::event::Recorded;
+use model::row::Cell;
+use model::{RunId, Time};
+use std::collections::BTreeSet;
+use store::{Filter, LogId, Reader};
+use views::History;
+use views::rows::RUNS;
+
+/// A row of the list of runs.
+#[derive(Clone, Debug)]
+pub struct RunLine {
+    pub id: RunId,
+    pub name: String,
+    pub phase: String,
+    pub state: String,
+    pub message: String,
+    pub created_at: Time,
+    pub ended_at: Option<Time>,
+    pub leaves_done: i64,
+    pub leaves: i64,
+    pub trigger: String,
+}
+
+/// Runs of a home.
+pub struct Runs {
+    pub reader: Reader,
+}
+
+impl Runs {
+    /// # Errors
+    /// There is no store yet: then there is no run either.
+    pub fn open(place: &Place) -> Result<Self, Fault> {
+        match place.reader()? {
+            Some(reader) => Ok(Self { reader }),
+            None => Err(Fault::usage(format!("no run in {} yet; start one with `towpath run FILE`", place.home.root().display()))),
+        }
+    }
+
+    /// Newest first.
+    pub fn list(&self, limit: Option<u64>, offset: u64) -> Result<Vec<RunLine>, Fault> {
+        let filter = Filter { order_by: Some("created_at"), descending: true, limit, offset, ..Filter::default() };
+        Ok(self.reader.select(&RUNS, &filter)?.into_iter().filter_map(line).collect())
+    }
+
+    /// The run that is meant.
+    ///
+    /// # Errors
+    /// None, or several: the nearest names.
+    pub fn find(&self, wanted: &str) -> Result<RunLine, Fault> {
+        if let Some(back) = wanted.strip_prefix('@') {
+            let number: u64 = if back.is_empty() { 1 } else { back.parse().unwrap_or(0) };
+            if number == 0 {
+                return Err(Fault::usage(format!("'{wanted}' is no run; @ is the latest, @2 the one before")));
+            }
+            let found = self.list(Some(1), number - 1)?.pop();
+            return found.ok_or_else(|| Fault::usage(format!("there is no {wanted}: this home has fewer runs")));
+        }
+        let named = |column: &'static str| {
+            let filter = Filter { equals: vec![(column, Cell::Text(wanted.into()))], limit: Some(1), ..Filter::default() };
+            self.reader.select(&RUNS, &filter).map(|rows| rows.into_iter().find_map(line))
+        };
+        if let Some(found) = named("name")? {
+            return Ok(found);
+        }
+        if let Some(found) = named("id")? {
+            return Ok(found);
+        }
+        let all = self.list(None, 0)?;
+        let begins = |run: &&RunLine| !wanted.is_empty() && (run.name.starts_with(wanted) || run.id.0.starts_with(wanted));
+        let mut matching: Vec<&RunLine> = all.iter().filter(begins).collect();
+        match (matching.pop(), matching.is_empty()) {
+            (Some(only), true) => Ok(only.clone()),
+            (Some(last), false) => {
+                matching.push(last);
+                let names: Vec<&str> = matching.iter().take(8).map(|run| run.name.as_str()).collect();
+                Err(Fault::usage(format!("'{wanted}' begins the names of {} runs: {}", matching.len(), names.join(", "))))
+            }
+            (None, _) => {
+                let near = nearest(wanted, all.iter().map(|run| run.name.as_str()));
+                let help = near.map_or_else(|| "`towpath list` shows what there is".into(), |near| format!("did you mean '{near}'?"));
+                Err(Fault::usage(format!("no run '{wanted}' in this home; {help}")))
+            }
+        }
+    }
+
+    /// A run's log.
+    pub fn events(&self, run: &RunId) -> Result<Vec<Recorded>, Fault> {
+        let entries = self.reader.read_log(&LogId::run(run.0.clone()), 0, usize::MAX)?;
+        Ok(decode(&run.0, 0, &entries)?)
+    }
+
+    /// A run's history.
+    pub fn history(&self, run: &RunId) -> Result<History, Fault> {
+        Ok(History::fold(&self.events(run)?))
+    }
+}
+
+/// Runs that go on by themselves: a living holder says so. All others that have not ended are interrupted.
+pub fn going_on(place: &Place) -> BTreeSet<RunId> {
+    let Ok(Some(mut client)) = Client::connect(&place.home) else { return BTreeSet::new() };
+    match client.ask(&Request::Status) {
+        Ok(Reply::Status(status)) => status.runs.into_iter().filter(|held| held.resumed).map(|held| held.run).collect(),
+        _ => BTreeSet::new(),
+    }
+}
+
+fn line(cells: Vec<Cell>) -> Option<RunLine> {
+    let text = |name: &str| match cell(&cells, name) {
+        Some(Cell::Text(text)) => text.clone(),
+        _ => String::new(),
+    };
+    let number = |name: &str| match cell(&cells, name) {
+        Some(Cell::Integer(number)) => Some(*number),
+        _ => None,
+    };
+    Some(RunLine {
+        id: RunId(text("id")),
+        name: text("name"),
+        phase: text("phase"),
+        state: text("state"),
+        message: text("message"),
+        created_at: Time(number("created_at")?),
+        ended_at: number("ended_at").map(Time),
+        leaves_done: number("leaves_done").unwrap_or(0),
+        leaves: number("leaves").unwrap_or(0),
+        trigger: text("trigger"),
+    })
+}
+
+fn cell<'a>(cells: &'a [Cell], name: &str) -> Option<&'a Cell> {
+    cells.get(RUNS.columns.iter().position(|column| column.name == name)?)
+}
+
+/// The nearest of the candidates by edits, if it is near enough to be what was meant.
+pub fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let limit = word.chars().count().max(3) / 3 + 1;
+    let near = candidates.map(|candidate| (distance(word, candidate), candidate)).filter(|(edits, _)| *edits <= limit);
+    near.min().map(|(_, candidate)| candidate)
+}
+
+/// Edits (insert, delete, replace) that turn one into the other; long texts are cut.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().take(64).collect(), b.chars().take(64).collect());
+    let mut last: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.iter().enumerate() {
+        let mut row = vec![i + 1];
+        for (j, y) in b.iter().enumerate() {
+            row.push((last[j] + usize::from(x != y)).min(last[j + 1] + 1).min(row[j] + 1));
+        }
+        last = row;
+    }
+    last[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_names_are_found_and_far_ones_are_not() {
+        assert_eq!(nearest("helo-x", ["hello-x", "digits-y"].into_iter()), Some("hello-x"));
+        assert_eq!(nearest("banana", ["hello-x", "digits-y"].into_iter()), None);
+    }
+}

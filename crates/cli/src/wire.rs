@@ -1,0 +1,113 @@
+//! Wires the crates: what a holder and a runner are made of, and how a command finds them. The only file that does.
+//! It must never parse the command line of a person.
+
+use crate::exit_codes::{Fault, MACHINE};
+use crate::settings::Settings;
+use driver::client::{HolderCommand, Starting};
+use driver::holder::{Events, Parts};
+use driver::{Client, Home};
+use engine::admission::Capacity;
+use executor::{Catalogue, Executor, Local, LocalSettings};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use store::{Durability, Reader, StoreError};
+
+/// The body of `towpath __holder [--jobs N] [--durability full]`. The home is in `TOWPATH_HOME`.
+pub fn holder(args: impl Iterator<Item = OsString>) -> ExitCode {
+    let args: Vec<String> = args.map(|word| word.to_string_lossy().into_owned()).collect();
+    let value = |flag: &str| args.iter().position(|word| word == flag).and_then(|at| args.get(at + 1));
+    let jobs = value("--jobs").and_then(|text| text.parse().ok());
+    let durability = if value("--durability").is_some_and(|text| text == "full") { Durability::Full } else { Durability::Normal };
+    let Some(root) = home_of_environment() else { return ExitCode::from(MACHINE) };
+    driver::holder::main(Parts {
+        home: Home::new(&root),
+        durability,
+        capacity: capacity(jobs),
+        start_executor: Box::new(start_executor),
+    })
+}
+
+/// The body of `towpath __runner`.
+pub fn runner() -> ExitCode {
+    home_of_environment().map_or(ExitCode::from(MACHINE), |root| executor::runner::main(&root))
+}
+
+fn home_of_environment() -> Option<PathBuf> {
+    std::env::var_os("TOWPATH_HOME").map(PathBuf::from)
+}
+
+/// More jobs than cpus are wanted by somebody whose tasks wait more than they compute.
+fn capacity(jobs: Option<u32>) -> Capacity {
+    let machine = executor::machine();
+    let slots = jobs.unwrap_or(machine.cpus).max(1);
+    Capacity {
+        slots,
+        cpu_millis: u64::from(slots.max(machine.cpus)) * 1000,
+        memory_bytes: machine.memory_bytes,
+        gpus: machine.gpus,
+    }
+}
+
+fn start_executor(home: &Home, events: Events) -> Result<(Box<dyn Executor>, artifacts::Store), String> {
+    let artifacts = artifacts::Store::open(&home.artifacts()).map_err(|error| error.to_string())?;
+    let images = Catalogue::load(&home.executor().images_file()).map_err(|error| error.to_string())?;
+    let program = std::env::current_exe().map_err(|error| format!("our own binary cannot be found: {error}"))?;
+    let settings = LocalSettings {
+        home: home.root().to_owned(),
+        runner: vec![program.into(), "__runner".into()],
+        artifacts: artifacts.clone(),
+        images,
+    };
+    let local = Local::start(settings, events).map_err(|error| error.to_string())?;
+    Ok((Box::new(local), artifacts))
+}
+
+/// A home as a command sees it.
+pub struct Place {
+    pub home: Home,
+    command: HolderCommand,
+}
+
+impl Place {
+    /// `jobs`: what a holder that has to be started admits at once.
+    pub fn new(settings: &Settings, jobs: Option<u32>) -> Result<Self, Fault> {
+        let program = std::env::current_exe().map_err(|error| Fault::machine(format!("our own binary cannot be found: {error}")))?;
+        let mut argv = vec![program.into(), "__holder".into()];
+        if let Some(jobs) = jobs.or(settings.jobs) {
+            argv.extend(["--jobs".into(), jobs.to_string().into()]);
+        }
+        if settings.durability == Durability::Full {
+            argv.extend(["--durability".into(), "full".into()]);
+        }
+        Ok(Self { home: Home::new(&settings.home), command: HolderCommand { argv } })
+    }
+
+    /// Tells a holder to start, unless there is one.
+    pub fn start(&self) -> Result<Starting, Fault> {
+        Ok(self.command.start(&self.home)?)
+    }
+
+    /// Connects to the holder that was told to start.
+    pub fn finish(&self, starting: Starting) -> Result<Client, Fault> {
+        Ok(Client::finish(&self.home, &self.command, starting)?)
+    }
+
+    /// Connects to the holder, which is started if there is none.
+    pub fn client(&self) -> Result<Client, Fault> {
+        Ok(Client::open(&self.home, &self.command)?)
+    }
+
+    /// Reads the store without a holder; `None` if nothing was ever run in this home.
+    pub fn reader(&self) -> Result<Option<Reader>, Fault> {
+        match Reader::open(&self.home.store()) {
+            Ok(reader) => Ok(Some(reader)),
+            Err(StoreError::Missing { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    pub fn artifacts(&self) -> Result<artifacts::Store, Fault> {
+        Ok(artifacts::Store::open(&self.home.artifacts())?)
+    }
+}

@@ -1,0 +1,202 @@
+//! A client of a home's holder: finds it, or starts it, and asks it.
+//! It must never write the home itself, apart from making its directory.
+
+use crate::home::{Home, HomeError};
+use crate::holder::{BUSY, READY};
+use crate::protocol::{self, Greeting, PROTOCOL, PROTOCOL_MIN, Reply, Request};
+use std::ffi::OsString;
+use std::fs::OpenOptions;
+use std::io::{self, BufRead, BufReader};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long we wait for a holder that is just coming or leaving.
+const PATIENCE: Duration = Duration::from_secs(20);
+const PAUSE: Duration = Duration::from_millis(5);
+
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// What the holder said when it could not hold the home.
+    #[error("{0}")]
+    CannotHold(String),
+    #[error("the holder of this home could not be started: {0}; see {1}")]
+    NotStarted(String, PathBuf),
+    #[error("the holder of this home does not answer: {0}; see {1}")]
+    Silent(io::Error, PathBuf),
+    #[error("the holder of this home is of version {build}, which speaks another protocol; let its runs end, or use that version")]
+    OtherProtocol { build: String },
+    #[error("the holder of this home ended; see {0}")]
+    Gone(PathBuf),
+}
+
+/// A greeted connection.
+pub struct Client {
+    stream: UnixStream,
+    log: PathBuf,
+}
+
+/// A holder that was told to start; it does while its client does something else.
+pub struct Starting {
+    child: Option<Child>,
+}
+
+/// How a holder is started: our own binary, and its arguments.
+#[derive(Clone, Debug)]
+pub struct HolderCommand {
+    pub argv: Vec<OsString>,
+}
+
+impl HolderCommand {
+    /// Starts a holder unless one can be connected to.
+    ///
+    /// # Errors
+    /// The home cannot be made, or the process cannot be started.
+    pub fn start(&self, home: &Home) -> Result<Starting, ClientError> {
+        if UnixStream::connect(home.socket()).is_ok() {
+            return Ok(Starting { child: None });
+        }
+        home.make()?;
+        let failed = |error: io::Error| ClientError::NotStarted(error.to_string(), home.holder_log());
+        let log = OpenOptions::new().create(true).append(true).open(home.holder_log());
+        let log = log.map_err(|error| {
+            ClientError::CannotHold(format!("{}: {error}; choose another home with --home or TOWPATH_HOME", home.root().display()))
+        })?;
+        let (program, args) = self.argv.split_first().ok_or_else(|| failed(io::ErrorKind::InvalidInput.into()))?;
+        let child = Command::new(program)
+            .args(args)
+            .env("TOWPATH_HOME", home.root())
+            // It may be that a task started us: the holder is not part of it.
+            .env_remove("TOWPATH_ATTEMPT")
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .map_err(failed)?;
+        Ok(Starting { child: Some(child) })
+    }
+}
+
+impl Starting {
+    /// Waits for its word. True: it listens. False: another process holds the home.
+    fn word(self, home: &Home) -> Result<bool, ClientError> {
+        let Some(mut child) = self.child else { return Ok(true) };
+        let mut word = String::new();
+        if let Some(stdout) = child.stdout.take() {
+            let _ = BufReader::new(stdout).read_line(&mut word);
+        }
+        match word.trim() {
+            READY => Ok(true),
+            BUSY => {
+                let _ = child.wait();
+                Ok(false)
+            }
+            "" => {
+                let status = child.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
+                Err(ClientError::NotStarted(status, home.holder_log()))
+            }
+            why => {
+                let _ = child.wait();
+                Err(ClientError::CannotHold(why.to_string()))
+            }
+        }
+    }
+}
+
+impl Client {
+    /// Connects to a holder that lives, `None` if there is none.
+    ///
+    /// # Errors
+    /// It speaks another protocol.
+    pub fn connect(home: &Home) -> Result<Option<Self>, ClientError> {
+        let Ok(mut stream) = UnixStream::connect(home.socket()) else { return Ok(None) };
+        if protocol::send(&mut stream, &Greeting::own()).is_err() {
+            return Ok(None);
+        }
+        match protocol::receive::<Greeting>(&mut stream) {
+            Ok(Some(greeting)) if !(PROTOCOL_MIN..=PROTOCOL).contains(&greeting.protocol) => {
+                Err(ClientError::OtherProtocol { build: greeting.build })
+            }
+            Ok(Some(_)) => Ok(Some(Self { stream, log: home.holder_log() })),
+            // It was just leaving.
+            Ok(None) | Err(_) => Ok(None),
+        }
+    }
+
+    /// Connects to the holder, which is started if there is none.
+    ///
+    /// # Errors
+    /// The home cannot be held: in the holder's own words.
+    pub fn open(home: &Home, command: &HolderCommand) -> Result<Self, ClientError> {
+        match Self::connect(home)? {
+            Some(client) => Ok(client),
+            None => Self::finish(home, command, command.start(home)?),
+        }
+    }
+
+    /// Connects to a holder that was started.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub fn finish(home: &Home, command: &HolderCommand, starting: Starting) -> Result<Self, ClientError> {
+        let end = Instant::now() + PATIENCE;
+        let mut starting = Some(starting);
+        loop {
+            let starting = match starting.take() {
+                Some(starting) => starting,
+                None => command.start(home)?,
+            };
+            let listens = starting.word(home)?;
+            if let Some(client) = Self::connect(home)? {
+                return Ok(client);
+            }
+            if Instant::now() > end {
+                return Err(ClientError::Silent(io::ErrorKind::TimedOut.into(), home.holder_log()));
+            }
+            if !listens {
+                // Another one is coming, or going.
+                thread::sleep(PAUSE);
+            }
+        }
+    }
+
+    /// Asks, and waits for the answer.
+    ///
+    /// # Errors
+    /// The holder is gone.
+    pub fn ask(&mut self, request: &Request) -> Result<Reply, ClientError> {
+        protocol::send(&mut self.stream, request).map_err(|_| self.gone())?;
+        self.next()?.ok_or_else(|| self.gone())
+    }
+
+    /// Begins to watch a run; `next` then gives what happens.
+    ///
+    /// # Errors
+    /// The holder is gone.
+    pub fn watch(&mut self, run: &model::RunId, from: u64) -> Result<(), ClientError> {
+        let request = Request::Watch { run: run.clone(), from };
+        protocol::send(&mut self.stream, &request).map_err(|_| self.gone())
+    }
+
+    /// The next frame, `None` when the holder has hung up.
+    ///
+    /// # Errors
+    /// What came is not a frame.
+    pub fn next(&mut self) -> Result<Option<Reply>, ClientError> {
+        match protocol::receive(&mut self.stream) {
+            Ok(reply) => Ok(reply),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+            Err(error) => Err(ClientError::Silent(error, self.log.clone())),
+        }
+    }
+
+    fn gone(&self) -> ClientError {
+        ClientError::Gone(self.log.clone())
+    }
+}

@@ -1,0 +1,52 @@
+//! Events as bytes of a log: JSON, one object an entry. The log's version stands beside it in the store, which refuses a newer one.
+//! It must never change what an old entry means.
+
+use model::event::Recorded;
+
+/// An entry of a log cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("event {number} of run {run} cannot be read: {what}; run `towpath doctor`")]
+pub struct Unreadable {
+    run: String,
+    number: u64,
+    what: String,
+}
+
+/// An event as an entry.
+///
+/// # Errors
+/// It holds a number that JSON cannot (a NaN): nothing of ours does.
+pub fn encode(recorded: &Recorded) -> Result<Vec<u8>, String> {
+    serde_json::to_vec(recorded).map_err(|error| error.to_string())
+}
+
+/// Entries as events. `first`: the number of the first of them.
+///
+/// # Errors
+/// One of them is not what `encode` writes.
+pub fn decode(run: &str, first: u64, entries: &[Vec<u8>]) -> Result<Vec<Recorded>, Unreadable> {
+    let numbered = (first..).zip(entries);
+    numbered
+        .map(|(number, entry)| {
+            serde_json::from_slice(entry).map_err(|error| Unreadable { run: run.into(), number, what: error.to_string() })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{Event, NodeId, Time};
+
+    #[test]
+    fn events_come_back_as_they_were() {
+        let event = Recorded {
+            at: Time(7),
+            event: Event::RetryDelayed { node: NodeId(3), until: Time(9), message: "Backoff for 2 seconds".into() },
+        };
+        let bytes = encode(&event).expect("encode");
+        assert_eq!(decode("r", 0, std::slice::from_ref(&bytes)).expect("decode"), [event]);
+        let error = decode("r", 5, &[bytes, b"{}".to_vec()]).expect_err("not an event");
+        assert!(error.to_string().starts_with("event 6 of run r cannot be read"), "{error}");
+    }
+}

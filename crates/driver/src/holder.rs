@@ -1,0 +1,520 @@
+//! The holder of a home: the process that takes its lock, writes its store, and does what the pump says until it is idle.
+//! It must never decide: what may happen, and when, is the pump's.
+
+use crate::clock::{self, Seeds};
+use crate::connection::{self, Asked, Desk, Door, Wish};
+use crate::encode::{decode, encode};
+use crate::home::{Home, HomeLock};
+use crate::protocol::{Held, Reply, Status};
+use crate::pump::{Batch, BatchId, Denied, In, Out, Pump, Ticket};
+use crate::reload::Reloads;
+use crate::watch::Board;
+use engine::admission::Capacity;
+use executor::{Executor, ExecutorEvent};
+use model::command::KillReason;
+use model::event::Recorded;
+use model::limits::GRACE_SECONDS;
+use model::row::{Cell, RowChange};
+use model::{AttemptKey, Command, Content, Event, Exit, Input, RunId};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::Duration;
+use store::{Append, Durability, Filter, LogId, LogKind, Reader, StoreError, StoreOpened, Writer};
+use views::rows::{REFS, RUNS, RunRow, TABLES, refs};
+
+/// What a holder prints on standard output when it can be connected to.
+pub const READY: &str = "ready";
+/// What it prints when the home has a holder already.
+pub const BUSY: &str = "busy";
+
+/// Inputs of one step, at most: a bound on how long others wait for it.
+const STEP_INPUTS_MAX: usize = 4096;
+/// A holder with nothing to do and no client leaves after this time.
+const IDLE: Duration = Duration::from_secs(3);
+
+/// The executor's events go here, from any thread.
+pub type Events = Box<dyn Fn(ExecutorEvent) + Send + Sync>;
+
+/// What a holder is made of.
+pub struct Parts {
+    pub home: Home,
+    pub durability: Durability,
+    pub capacity: Capacity,
+    /// Opens the artifacts and starts the executor. An error is for a person.
+    pub start_executor: Box<dyn FnOnce(&Home, Events) -> Result<(Box<dyn Executor>, artifacts::Store), String>>,
+}
+
+/// What reaches the loop.
+enum Job {
+    In(In),
+    /// A batch that the store did not take.
+    Failed(BatchId, StoreError),
+    Asked(Asked),
+    /// The store deleted a log, or not.
+    Deleted(Sender<Reply>, Result<(), StoreError>),
+    /// What this machine lacks.
+    Notices(Vec<String>),
+    /// A line for those who watch this run, or all of them.
+    Notice(Option<RunId>, String),
+}
+
+/// The body of `towpath __holder`. Prints `ready`, `busy`, or why it cannot hold the home, as one line on standard output.
+pub fn main(parts: Parts) -> ExitCode {
+    // It may be that it leads a group already; then it is as far from its terminal as it can be.
+    let _ = rustix::process::setsid();
+    match hold(parts) {
+        Ok(code) => code,
+        Err(why) => {
+            announce(&why.replace('\n', " "));
+            eprintln!("holder: {why}");
+            ExitCode::from(3)
+        }
+    }
+}
+
+fn announce(line: &str) {
+    let mut stdout = std::io::stdout();
+    // Nobody may be listening any more.
+    let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+}
+
+fn hold(parts: Parts) -> Result<ExitCode, String> {
+    let home = parts.home;
+    home.make().map_err(|error| error.to_string())?;
+    let Some(lock) = home.lock().map_err(|error| error.to_string())? else {
+        announce(BUSY);
+        return Ok(ExitCode::SUCCESS);
+    };
+    store::refuse_network_file_system(home.root()).map_err(|error| error.to_string())?;
+    let (jobs, inbox) = channel();
+    let (executor, artifacts) = (parts.start_executor)(&home, executor_events(jobs.clone()))?;
+    let opened = store::open(&home.store(), parts.durability, &TABLES).map_err(|error| error.to_string())?;
+    make_rows_again(&opened).map_err(|error| error.to_string())?;
+    let board = Arc::new(Board::default());
+    let wishes = jobs.clone();
+    let desk = Arc::new(Desk {
+        home: home.clone(),
+        reader: opened.reader.clone(),
+        board: Arc::clone(&board),
+        door: Door::default(),
+        wishes: Box::new(move |asked| drop(wishes.send(Job::Asked(asked)))),
+    });
+    let mut holder = Holder {
+        pump: Pump::new(parts.capacity),
+        writer: opened.writer,
+        reader: opened.reader,
+        executor,
+        artifacts,
+        durability: parts.durability,
+        board,
+        jobs,
+        seeds: Seeds::new().map_err(|error| error.to_string())?,
+        tickets: BTreeMap::new(),
+        next_ticket: 0,
+        names: BTreeMap::new(),
+        reloads: Reloads::default(),
+        connected: None,
+        trouble: None,
+    };
+    holder.load_unfinished()?;
+    let listener = home.listen(&lock).map_err(|error| error.to_string())?;
+    desk.door.open();
+    let at_desk = Arc::clone(&desk);
+    let accepting = thread::Builder::new().name("accept".into()).spawn(move || connection::accept(&listener, &at_desk));
+    accepting.map_err(|error| error.to_string())?;
+    announce(READY);
+    let code = holder.serve(&inbox, &desk);
+    leave(holder, &home, &desk, lock);
+    Ok(code)
+}
+
+/// The socket goes first, so that whoever comes now starts another holder; the lock goes last.
+fn leave(holder: Holder, home: &Home, desk: &Desk, lock: HomeLock) {
+    let _ = std::fs::remove_file(home.socket());
+    desk.board.close();
+    desk.door.close(Duration::from_millis(500));
+    drop(holder.executor);
+    holder.writer.close();
+    drop(lock);
+}
+
+fn executor_events(jobs: Sender<Job>) -> Events {
+    Box::new(move |event| {
+        let job = match event {
+            ExecutorEvent::Connected { epoch, known, notices } => {
+                let _ = jobs.send(Job::Notices(notices));
+                Job::In(In::Connected { epoch, known })
+            }
+            ExecutorEvent::Disconnected => Job::In(In::Disconnected),
+            ExecutorEvent::Ended { key, outcome } => Job::In(In::Ended { key, outcome: Box::new(outcome) }),
+            ExecutorEvent::Notice { key, text } => Job::Notice(Some(key.run), text),
+            ExecutorEvent::Started { .. } => return,
+        };
+        // After the loop's end nobody needs it: it comes again.
+        let _ = jobs.send(job);
+    })
+}
+
+/// Rows of tables whose definition changed are made again from the logs.
+fn make_rows_again(opened: &StoreOpened) -> Result<(), StoreError> {
+    if opened.stale_tables.is_empty() {
+        return Ok(());
+    }
+    let (mut runs, mut references) = (Vec::new(), Vec::new());
+    for summary in opened.reader.logs(LogKind::Run)? {
+        let entries = opened.reader.read_log(&LogId::run(summary.id.clone()), 0, usize::MAX)?;
+        // A log that cannot be read is told by whoever looks at it; the others are listed.
+        let Ok(events) = decode(&summary.id, 0, &entries) else { continue };
+        let id = RunId(summary.id);
+        let mut row = RunRow::default();
+        for event in &events {
+            row.apply(event);
+            references.extend(refs(&id, event));
+        }
+        runs.extend(row.change());
+    }
+    for (table, rows) in [(&RUNS, runs), (&REFS, references)] {
+        if opened.stale_tables.contains(&table.name) {
+            opened.writer.replace_table(table, rows, Box::new(|_| {}));
+        }
+    }
+    opened.writer.barrier()
+}
+
+struct Holder {
+    pump: Pump,
+    writer: Writer,
+    reader: Reader,
+    executor: Box<dyn Executor>,
+    artifacts: artifacts::Store,
+    durability: Durability,
+    board: Arc<Board>,
+    jobs: Sender<Job>,
+    seeds: Seeds,
+    tickets: BTreeMap<Ticket, Sender<Reply>>,
+    next_ticket: Ticket,
+    /// Names of runs whose first events are not durable yet.
+    names: BTreeMap<Ticket, String>,
+    reloads: Reloads,
+    /// Attempts that the worker said it knows, to be attached to after this step.
+    connected: Option<BTreeSet<AttemptKey>>,
+    /// After this nothing can be written any more.
+    trouble: Option<StoreError>,
+}
+
+impl Holder {
+    /// Runs of a dead holder: what still runs is attached to, and nothing is started until somebody resumes them.
+    fn load_unfinished(&mut self) -> Result<(), String> {
+        let mut loads = Vec::new();
+        for state in ["running", "pending"] {
+            let filter = Filter { equals: vec![("state", Cell::Text(state.into()))], ..Filter::default() };
+            for row in self.reader.select(&RUNS, &filter).map_err(|error| error.to_string())? {
+                let Some(Cell::Text(id)) = row.into_iter().next() else { continue };
+                let run = RunId(id);
+                let events = self.read(&run)?;
+                if !events.is_empty() {
+                    loads.push(In::Load { run, events, resumed: false });
+                }
+            }
+        }
+        self.step(loads);
+        Ok(())
+    }
+
+    fn read(&self, run: &RunId) -> Result<Vec<Recorded>, String> {
+        let entries = self.reader.read_log(&LogId::run(run.0.clone()), 0, usize::MAX).map_err(|error| error.to_string())?;
+        decode(&run.0, 0, &entries).map_err(|error| error.to_string())
+    }
+
+    fn serve(&mut self, inbox: &Receiver<Job>, desk: &Desk) -> ExitCode {
+        loop {
+            let mut inputs = Vec::new();
+            match inbox.recv_timeout(self.patience()) {
+                Ok(job) => {
+                    self.take(job, &mut inputs);
+                    for job in inbox.try_iter().take(STEP_INPUTS_MAX) {
+                        self.take(job, &mut inputs);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) if self.is_idle() && desk.door.close_if_empty() => return ExitCode::SUCCESS,
+                Err(_) => {}
+            }
+            self.step(inputs);
+            self.reload_due();
+            if let Some(error) = &self.trouble {
+                eprintln!("holder: {error}");
+                self.board.note(None, error.to_string());
+                return ExitCode::from(3);
+            }
+        }
+    }
+
+    /// How long there is nothing to do without a job.
+    fn patience(&self) -> Duration {
+        let now = clock::now();
+        let due = self.pump.next_wake().into_iter().chain(self.reloads.next_due()).min();
+        due.map_or(IDLE, |due| Duration::from_micros(due.since_us(now) as u64).min(IDLE))
+    }
+
+    fn is_idle(&self) -> bool {
+        self.pump.next_wake().is_none() && self.reloads.is_empty() && self.tickets.is_empty() && self.pump.is_idle()
+    }
+
+    fn take(&mut self, job: Job, inputs: &mut Vec<In>) {
+        match job {
+            Job::In(input) => {
+                if matches!(input, In::Committed(_)) && self.reloads.succeeded() {
+                    self.board.note(None, "the store can be written again; work goes on".into());
+                }
+                inputs.push(input);
+            }
+            Job::Failed(batch, error) => {
+                if self.reloads.failed() {
+                    self.board.note(None, error.to_string());
+                }
+                inputs.push(In::NotCommitted(batch, error.to_string()));
+                if matches!(error, StoreError::Poisoned { .. } | StoreError::Closed) {
+                    self.trouble = Some(error);
+                }
+            }
+            Job::Asked((wish, answer)) => self.asked(wish, answer, inputs),
+            Job::Deleted(answer, result) => {
+                let reply = result.map_or_else(|error| Reply::Store(error.to_string()), |()| Reply::Done);
+                let _ = answer.send(reply);
+            }
+            Job::Notices(notices) => self.board.set_machine_notices(notices),
+            Job::Notice(run, text) => self.board.note(run, text),
+        }
+    }
+
+    fn asked(&mut self, wish: Wish, answer: Sender<Reply>, inputs: &mut Vec<In>) {
+        let (run, input) = match wish {
+            Wish::Submit(record) => {
+                match self.has_name(&record.name) {
+                    Ok(false) => {}
+                    Ok(true) => return reply(&answer, Reply::NameTaken(record.name)),
+                    Err(error) => return reply(&answer, Reply::Store(error.to_string())),
+                }
+                self.names.insert(self.next_ticket, record.name.clone());
+                (record.id.clone(), Input::Submit(record))
+            }
+            Wish::Shutdown { run, strategy, by } => (run, Input::Shutdown { strategy, by }),
+            Wish::Resume { run, by } => (run, Input::Resume { by }),
+            Wish::Delete(run) => return self.delete(&run, answer),
+            Wish::Status => return reply(&answer, Reply::Status(self.status())),
+        };
+        if self.reloads.contains(&run) {
+            let text = "the store could not be written just now, and the run is being read again; try again in a moment";
+            return reply(&answer, Reply::Store(text.into()));
+        }
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        self.tickets.insert(ticket, answer);
+        inputs.push(In::Wish { ticket, run, input });
+    }
+
+    fn has_name(&self, name: &str) -> Result<bool, StoreError> {
+        if self.names.values().any(|taken| taken == name) {
+            return Ok(true);
+        }
+        let filter = Filter { equals: vec![("name", Cell::Text(name.into()))], limit: Some(1), ..Filter::default() };
+        Ok(!self.reader.select(&RUNS, &filter)?.is_empty())
+    }
+
+    fn status(&self) -> Status {
+        let runs = self.pump.runs().filter(|run| self.pump.state(run).is_some_and(|state| !state.is_ended()));
+        let held = runs.map(|run| Held { run: run.clone(), resumed: self.pump.is_resumed(run) });
+        Status { pid: std::process::id(), build: env!("CARGO_PKG_VERSION").into(), runs: held.collect() }
+    }
+
+    fn delete(&mut self, run: &RunId, answer: Sender<Reply>) {
+        if self.pump.state(run).is_some() || self.reloads.contains(run) {
+            return reply(&answer, Reply::NotEnded);
+        }
+        let of_run = vec![("holder", Cell::Text(run.0.clone()))];
+        let named = match self.reader.select(&REFS, &Filter { equals: of_run, ..Filter::default() }) {
+            Ok(named) => named,
+            Err(error) => return reply(&answer, Reply::Store(error.to_string())),
+        };
+        let mut rows: Vec<RowChange> = vec![RowChange::Delete { table: &RUNS, key: vec![Cell::Text(run.0.clone())] }];
+        rows.extend(named.into_iter().map(|key| RowChange::Delete { table: &REFS, key }));
+        let jobs = self.jobs.clone();
+        let done = move |result| drop(jobs.send(Job::Deleted(answer, result)));
+        self.writer.delete_log(LogId::run(run.0.clone()), rows, Box::new(done));
+    }
+
+    /// One step, or several: after a failed append nothing else may be seen before its runs are known to be out of the pump.
+    fn step(&mut self, inputs: Vec<In>) {
+        let mut part = Vec::with_capacity(inputs.len());
+        for input in inputs {
+            if matches!(input, In::NotCommitted(..)) {
+                self.step_once(std::mem::take(&mut part));
+                self.step_once(vec![input]);
+            } else {
+                part.push(input);
+            }
+        }
+        self.step_once(part);
+    }
+
+    fn step_once(&mut self, inputs: Vec<In>) {
+        let inputs: Vec<In> = inputs.into_iter().filter_map(|input| self.reloads.filter(input)).collect();
+        for input in &inputs {
+            if let In::Connected { known, .. } = input {
+                self.connected = Some(known.iter().cloned().collect());
+            }
+        }
+        let failed = inputs.iter().any(|input| matches!(input, In::NotCommitted(..)));
+        let all = failed.then(|| self.pump.runs().filter(|run| self.pump.is_resumed(run)).cloned().collect());
+        let resumed: BTreeSet<RunId> = all.unwrap_or_default();
+        let seed = self.seeds.draw();
+        for out in self.pump.step(clock::now(), seed, inputs) {
+            self.perform(out, &resumed);
+        }
+        self.attach();
+    }
+
+    /// The worker had these attempts before we came: it has to be told what they are, so that their outputs are collected.
+    fn attach(&mut self) {
+        let Some(known) = self.connected.take().filter(|known| !known.is_empty()) else { return };
+        let runs: BTreeSet<&RunId> = known.iter().map(|key| &key.run).collect();
+        for command in runs.into_iter().filter_map(|run| self.pump.state(run)).flat_map(engine::outstanding) {
+            if let Command::Launch { launch, epoch } = command
+                && known.contains(&launch.key)
+            {
+                self.executor.launch(*launch, &epoch);
+            }
+        }
+    }
+
+    fn perform(&mut self, out: Out, resumed: &BTreeSet<RunId>) {
+        match out {
+            Out::Append(batch) => self.append(batch),
+            Out::Launch { launch, epoch } => self.executor.launch(*launch, &epoch),
+            Out::Kill { key, why } => {
+                let (grace_s, exit) = match why {
+                    KillReason::Terminated => (0, Exit::Cancelled),
+                    KillReason::Stopped | KillReason::TimedOut => (GRACE_SECONDS, Exit::Cancelled),
+                    KillReason::Deadline => (GRACE_SECONDS, Exit::Deadline),
+                };
+                self.executor.kill(&key, grace_s, exit);
+            }
+            Out::Acknowledge(key) => self.executor.acknowledge(&key),
+            Out::Prepare { requirements } => self.prepare(requirements),
+            // No executor carries calls yet: dynamic nodes come with the Python front end.
+            Out::Return { .. } => {}
+            Out::Answer { ticket, result } => self.answer(ticket, result),
+            Out::Publish { run, first, events } => self.board.publish(&run, first + events.len() as u64),
+            Out::Reload(run) => {
+                let may_start = resumed.contains(&run);
+                self.reloads.put(run, may_start, clock::now());
+            }
+            Out::Forget(run) => self.board.forget(&run),
+        }
+    }
+
+    fn append(&mut self, batch: Batch) {
+        let jobs = self.jobs.clone();
+        let id = batch.id;
+        if self.durability == Durability::Full
+            && let Err(what) = self.sync_artifacts(&batch)
+        {
+            let error = StoreError::Io { path: self.artifacts_path(), what };
+            return drop(jobs.send(Job::Failed(id, error)));
+        }
+        let mut appends = Vec::with_capacity(batch.appends.len());
+        for append in batch.appends {
+            let entries: Result<Vec<_>, _> = append.events.iter().map(encode).collect();
+            match entries {
+                Ok(entries) => appends.push(Append {
+                    log: LogId::run(append.run.0),
+                    expect: append.expect,
+                    entries,
+                    rows: append.rows,
+                }),
+                Err(what) => return drop(jobs.send(Job::Failed(id, StoreError::Refused { what }))),
+            }
+        }
+        let done = move |result: Result<(), StoreError>| {
+            let job = match result {
+                Ok(()) => Job::In(In::Committed(id)),
+                Err(error) => Job::Failed(id, error),
+            };
+            let _ = jobs.send(job);
+        };
+        self.writer.append(appends, Box::new(done));
+    }
+
+    fn artifacts_path(&self) -> std::path::PathBuf {
+        self.artifacts.tree_path(&model::Digest([0; 32])).parent().map(Into::into).unwrap_or_default()
+    }
+
+    /// Under `Full`, what an event names is on the disk before the event.
+    fn sync_artifacts(&self, batch: &Batch) -> Result<(), String> {
+        for recorded in batch.appends.iter().flat_map(|append| &append.events) {
+            let contents: Vec<Content> = match &recorded.event {
+                Event::RunCreated(record) => record.source.tree.map(Content::Tree).into_iter().collect(),
+                Event::NodeEnded(ended) => {
+                    let named = ended.outputs.artifacts.iter().filter_map(|named| named.artifact.as_ref());
+                    named.map(|artifact| artifact.content.clone()).collect()
+                }
+                _ => Vec::new(),
+            };
+            for content in contents.iter().filter(|c| matches!(c, Content::Blob(_) | Content::Tree(_))) {
+                self.artifacts.sync(content).map_err(|error| error.to_string())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn prepare(&self, requirements: Vec<String>) {
+        let jobs = self.jobs.clone();
+        let progress = self.jobs.clone();
+        let wanted = requirements.clone();
+        let done = move |result: Result<model::record::EnvironmentLock, String>| {
+            let _ = jobs.send(Job::In(In::Prepared { requirements: wanted, result: result.map(Box::new) }));
+        };
+        let tell = move |line: &str| drop(progress.send(Job::Notice(None, line.to_string())));
+        self.executor.prepare(&requirements, Box::new(done), Box::new(tell));
+    }
+
+    fn answer(&mut self, ticket: Ticket, result: Result<(), Denied>) {
+        self.names.remove(&ticket);
+        let Some(answer) = self.tickets.remove(&ticket) else { return };
+        let text = match result {
+            Ok(()) => Reply::Done,
+            Err(Denied::Refused(refusal)) => Reply::Refused(refusal),
+            Err(Denied::Store(why)) => Reply::Store(why),
+        };
+        reply(&answer, text);
+    }
+
+    /// Folds runs again whose logs did not follow.
+    fn reload_due(&mut self) {
+        let now = clock::now();
+        for (run, resumed, held) in self.reloads.take_due(now) {
+            match self.read(&run) {
+                // It was never created: there is nothing to go on with.
+                Ok(events) if events.is_empty() => self.step(held),
+                Ok(events) => {
+                    let mut inputs = vec![In::Load { run, events, resumed }];
+                    inputs.extend(held);
+                    self.step(inputs);
+                }
+                Err(why) => {
+                    eprintln!("holder: {why}");
+                    self.reloads.put_back(run, resumed, held, now);
+                }
+            }
+        }
+    }
+}
+
+fn reply(answer: &Sender<Reply>, reply: Reply) {
+    // Its connection may be gone.
+    let _ = answer.send(reply);
+}

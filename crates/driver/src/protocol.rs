@@ -1,0 +1,161 @@
+//! The frames between a client and the holder of a home: four bytes of length (little endian), then JSON.
+//! It must never carry a rule; a change of meaning is a new `PROTOCOL`, and the one before is still served.
+
+use model::event::Recorded;
+use model::input::Shutdown;
+use model::{Refusal, RunId, RunRecord};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::io::{self, Read, Write};
+
+/// Version of these frames.
+pub const PROTOCOL: u32 = 1;
+/// The oldest version that is still served. (There is only one yet.)
+pub const PROTOCOL_MIN: u32 = 1;
+
+/// A larger frame is a fault of the other side.
+const FRAME_BYTES_MAX: usize = 512 << 20;
+
+/// The first frame on each side.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Greeting {
+    pub protocol: u32,
+    pub build: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Request {
+    Submit(Box<RunRecord>),
+    Shutdown { run: RunId, strategy: Shutdown, by: String },
+    Resume { run: RunId, by: String },
+    /// Events from number `from` on, and notes, until the client hangs up. The last request of a connection.
+    Watch { run: RunId, from: u64 },
+    /// Removes an ended run with its rows and logs.
+    Delete { run: RunId },
+    Status,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Reply {
+    Done,
+    Refused(Refusal),
+    /// Another run of the home has the name.
+    NameTaken(String),
+    /// Only ended runs can be deleted.
+    NotEnded,
+    /// The store could not take it; nothing happened.
+    Store(String),
+    Status(Status),
+    Events { first: u64, events: Vec<Recorded> },
+    /// A line for people that changes nothing: how far an environment is, what this machine lacks.
+    Note(String),
+}
+
+/// Who holds the home, and what is in its memory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    pub pid: u32,
+    pub build: String,
+    pub runs: Vec<Held>,
+}
+
+/// A run that has not ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    pub run: RunId,
+    /// It goes on by itself; false: interrupted.
+    pub resumed: bool,
+}
+
+impl Greeting {
+    pub fn own() -> Self {
+        Self { protocol: PROTOCOL, build: env!("CARGO_PKG_VERSION").into() }
+    }
+}
+
+/// Writes a frame.
+///
+/// # Errors
+/// The other side is gone.
+pub fn send<T: Serialize>(to: &mut impl Write, frame: &T) -> io::Result<()> {
+    send_bytes(to, &serde_json::to_vec(frame)?)
+}
+
+/// Writes `Reply::Events` from entries of a log, which are JSON already.
+///
+/// # Errors
+/// The other side is gone.
+pub fn send_events(to: &mut impl Write, first: u64, entries: &[Vec<u8>]) -> io::Result<()> {
+    let mut body = format!("{{\"Events\":{{\"first\":{first},\"events\":[").into_bytes();
+    for (index, entry) in entries.iter().enumerate() {
+        if index > 0 {
+            body.push(b',');
+        }
+        body.extend_from_slice(entry);
+    }
+    body.extend_from_slice(b"]}}");
+    send_bytes(to, &body)
+}
+
+fn send_bytes(to: &mut impl Write, body: &[u8]) -> io::Result<()> {
+    if body.len() > FRAME_BYTES_MAX {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("a frame of {} bytes is too large", body.len())));
+    }
+    let mut frame = Vec::with_capacity(body.len() + 4);
+    frame.extend_from_slice(&(body.len() as u32).to_le_bytes());
+    frame.extend_from_slice(body);
+    to.write_all(&frame)
+}
+
+/// Reads a frame; `None` at the end of the stream.
+///
+/// # Errors
+/// The other side is gone in the middle, or what it sent is not a frame.
+pub fn receive<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<Option<T>> {
+    let mut head = [0; 4];
+    match from.read_exact(&mut head) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        other => other?,
+    }
+    let length = u32::from_le_bytes(head) as usize;
+    if length > FRAME_BYTES_MAX {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a frame of {length} bytes is too large")));
+    }
+    let mut body = Vec::new();
+    from.take(length as u64).read_to_end(&mut body)?;
+    if body.len() < length {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(Some(serde_json::from_slice(&body)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{Event, Time};
+
+    #[test]
+    fn entries_of_a_log_make_the_frame_that_events_make() {
+        let event = Recorded { at: Time(5), event: Event::DeadlineExceeded };
+        let entry = crate::encode::encode(&event).expect("encode");
+        for count in 0..3 {
+            let (mut raw, mut whole) = (Vec::new(), Vec::new());
+            send_events(&mut raw, 9, &vec![entry.clone(); count]).expect("raw");
+            send(&mut whole, &Reply::Events { first: 9, events: vec![event.clone(); count] }).expect("whole");
+            assert_eq!(raw, whole);
+            assert_eq!(
+                receive::<Reply>(&mut raw.as_slice()).expect("frame"),
+                Some(Reply::Events { first: 9, events: vec![event.clone(); count] })
+            );
+        }
+    }
+
+    #[test]
+    fn a_torn_frame_is_an_error_and_an_end_is_not() {
+        let mut wire = Vec::new();
+        send(&mut wire, &Request::Status).expect("send");
+        assert_eq!(receive::<Request>(&mut &wire[..0]).expect("end"), None);
+        assert!(receive::<Request>(&mut &wire[..wire.len() - 1]).is_err());
+        assert!(receive::<Request>(&mut &[0xff_u8; 8][..]).is_err());
+    }
+}

@@ -1,0 +1,295 @@
+//! What the scripts reached: every kind of event in every state that it can meet, every refusal, exit, command and reason.
+//! It must never be content with silence: what is not reached is named impossible, with its reason, or the run fails.
+
+mod impossible;
+
+use engine::{Decided, Reason, State, evolve};
+use impossible::IMPOSSIBLE;
+use model::event::Recorded;
+use model::{Command, Event, Exit, Input, NodeId, NodeKind, Phase, Refusal};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+const RUN_STATES: &[&str] = &["none", "running", "stopping", "ended"];
+/// A leaf waits, is placed, or was ended while its process may still run; others are open; then all have ended.
+const NODE_STATES: &[&str] =
+    &["absent", "waiting", "placed", "killed", "Steps", "StepGroup", "DAG", "TaskGroup", "Retry", "Suspend", "ended"];
+const EVENTS: &[&str] = &[
+    "RunCreated",
+    "NodeAdded",
+    "AttemptStarted",
+    "AttemptEnded",
+    "AttemptAdded",
+    "NodeEnded",
+    "LoopOpened",
+    "RetryDelayed",
+    "EnvironmentLocked",
+    "ShutdownRequested",
+    "DeadlineExceeded",
+    "RunResumed",
+    "CallAdded",
+    "RunEnded",
+];
+const NODE_EVENTS: &[&str] = &[
+    "NodeAdded",
+    "AttemptStarted",
+    "AttemptEnded",
+    "AttemptAdded",
+    "NodeEnded",
+    "LoopOpened",
+    "RetryDelayed",
+    "CallAdded",
+];
+const KINDS: &[&str] = &["Pod", "Steps", "StepGroup", "DAG", "TaskGroup", "Retry", "Skipped", "Suspend"];
+const ADDED: &[&str] = &["Pending", "Running", "Succeeded", "Skipped", "Failed", "Error", "Omitted"];
+const ENDED: &[&str] = &["Succeeded", "Skipped", "Failed", "Error", "Omitted"];
+const INPUTS: &[&str] = &["Submit", "Reports", "Woke", "Shutdown", "Resume", "Call", "Environment"];
+const EXITS: &[&str] = &["Exited", "Signalled", "Oom", "Deadline", "Cancelled", "Lost", "NotStarted"];
+const COMMANDS: &[&str] = &["Place", "Launch", "Kill", "WakeAt", "Return", "Ended"];
+const REFUSALS: &[&str] = &[
+    "Exists",
+    "NoRun",
+    "Ended",
+    "NoSuchAttempt",
+    "MissingParameter",
+    "NotAllowed",
+    "UnknownParameter",
+    "Diverged",
+    "NotCalling",
+    "UnknownTemplate",
+    "ShuttingDown",
+    "TooManyNodes",
+];
+const REASONS: &[&str] = &[
+    "Ended",
+    "Running",
+    "WaitsForPlace",
+    "BacksOff",
+    "WaitsForChildren",
+    "WaitsForRoom",
+    "Suspended",
+    "Stopping",
+];
+
+/// Tables: name, rows, columns.
+const TABLES: &[(&str, &[&str], &[&str])] = &[
+    ("event in a run", EVENTS, RUN_STATES),
+    ("event of a node", NODE_EVENTS, NODE_STATES),
+    ("node added", KINDS, ADDED),
+    ("node ended", KINDS, ENDED),
+    ("input to a run", INPUTS, RUN_STATES),
+    ("refusal", REFUSALS, &["given"]),
+    ("exit of an attempt", EXITS, &["counts", "history"]),
+    ("command", COMMANDS, &["follows", "owed"]),
+    ("reason", REASONS, &["told"]),
+];
+
+#[derive(Default)]
+pub struct Coverage {
+    reached: BTreeMap<(&'static str, String, &'static str), u32>,
+}
+
+impl Coverage {
+    fn reach(&mut self, table: &'static str, row: impl Into<String>, column: &'static str) {
+        *self.reached.entry((table, row.into(), column)).or_default() += 1;
+    }
+
+    /// Walks a whole log.
+    pub fn log(&mut self, log: &[Recorded]) {
+        let mut state = State::default();
+        for (index, recorded) in log.iter().enumerate() {
+            let event = &recorded.event;
+            self.reach("event in a run", event.kind(), run_state(&log[..index]));
+            if let Some(node) = subject(event) {
+                self.reach("event of a node", event.kind(), node_state(&state, node));
+            }
+            match event {
+                Event::NodeAdded(added) => self.reach("node added", added.kind.as_str(), phase_of(added.phase)),
+                Event::NodeEnded(ended) => {
+                    let kind = state.nodes()[ended.node.index()].kind;
+                    self.reach("node ended", kind.as_str(), phase_of(ended.phase));
+                }
+                Event::AttemptEnded(ended) => {
+                    let column = if node_state(&state, ended.node) == "killed" { "history" } else { "counts" };
+                    self.reach("exit of an attempt", exit(&ended.exit), column);
+                }
+                _ => {}
+            }
+            evolve(&mut state, recorded);
+        }
+    }
+
+    pub fn input(&mut self, log: &[Recorded], input: &Input) {
+        let kind = match input {
+            Input::Submit(_) => "Submit",
+            Input::Reports(_) => "Reports",
+            Input::Woke => "Woke",
+            Input::Shutdown { .. } => "Shutdown",
+            Input::Resume { .. } => "Resume",
+            Input::Call(_) => "Call",
+            Input::Environment(_) => "Environment",
+        };
+        self.reach("input to a run", kind, run_state(log));
+    }
+
+    pub fn refusal(&mut self, refusal: &Refusal) {
+        let name = match refusal {
+            Refusal::Exists => "Exists",
+            Refusal::NoRun => "NoRun",
+            Refusal::Ended => "Ended",
+            Refusal::NoSuchAttempt => "NoSuchAttempt",
+            Refusal::MissingParameter(_) => "MissingParameter",
+            Refusal::NotAllowed(..) => "NotAllowed",
+            Refusal::UnknownParameter(_) => "UnknownParameter",
+            Refusal::Diverged(_) => "Diverged",
+            Refusal::NotCalling => "NotCalling",
+            Refusal::UnknownTemplate(_) => "UnknownTemplate",
+            Refusal::ShuttingDown => "ShuttingDown",
+            Refusal::TooManyNodes => "TooManyNodes",
+        };
+        self.reach("refusal", name, "given");
+    }
+
+    pub fn commands(&mut self, decided: &Decided, owed: &[Command]) {
+        let follows = decided.commands.iter().map(|held| (&held.command, "follows"));
+        for (command, column) in follows.chain(owed.iter().map(|command| (command, "owed"))) {
+            let name = match command {
+                Command::Place(_) => "Place",
+                Command::Launch { .. } => "Launch",
+                Command::Kill { .. } => "Kill",
+                Command::WakeAt(_) => "WakeAt",
+                Command::Return { .. } => "Return",
+                Command::Ended => "Ended",
+            };
+            self.reach("command", name, column);
+        }
+    }
+
+    pub fn reason(&mut self, reason: &Reason) {
+        let name = match reason {
+            Reason::Ended(..) => "Ended",
+            Reason::Running(_) => "Running",
+            Reason::WaitsForPlace(_) => "WaitsForPlace",
+            Reason::BacksOff(..) => "BacksOff",
+            Reason::WaitsForChildren(..) => "WaitsForChildren",
+            Reason::WaitsForRoom => "WaitsForRoom",
+            Reason::Suspended => "Suspended",
+            Reason::Stopping => "Stopping",
+        };
+        self.reach("reason", name, "told");
+    }
+
+    /// The tables as text, and what is wrong with them.
+    pub fn report(&self) -> (String, String) {
+        let (mut text, mut gaps) = (String::new(), String::new());
+        let (mut pairs, mut reached, mut impossible) = (0, 0, 0);
+        for (table, rows, columns) in TABLES {
+            let _ = writeln!(text, "\n{table:20}{}", columns.iter().map(|c| format!("{c:>11}")).collect::<String>());
+            for row in *rows {
+                let _ = write!(text, "  {row:18}");
+                for column in *columns {
+                    pairs += 1;
+                    let count = self.reached.get(&(*table, row.to_string(), *column)).copied().unwrap_or_default();
+                    let reason = why_impossible(table, row, column);
+                    let cell = match (count, reason) {
+                        (0, None) => "GAP".to_string(),
+                        (0, Some(_)) => "-".to_string(),
+                        (count, _) => count.to_string(),
+                    };
+                    let _ = write!(text, "{cell:>11}");
+                    reached += u32::from(count > 0);
+                    impossible += u32::from(count == 0 && reason.is_some());
+                    match (count, reason) {
+                        (0, None) => _ = writeln!(gaps, "not reached by a script: {table}: {row}, {column}"),
+                        (0, Some(_)) | (_, None) => {}
+                        (_, Some(reason)) => {
+                            _ = writeln!(gaps, "reached, but named impossible ({reason}): {table}: {row}, {column}");
+                        }
+                    }
+                }
+                text.push('\n');
+            }
+        }
+        for (table, row, column) in self.reached.keys() {
+            let known = TABLES.iter().any(|(t, rows, columns)| t == table && rows.contains(&&**row) && columns.contains(column));
+            if !known {
+                let _ = writeln!(gaps, "reached, but not in the table: {table}: {row}, {column}");
+            }
+        }
+        let _ = writeln!(text, "\n{pairs} pairs: {reached} reached, {impossible} impossible, each for a reason");
+        (text, gaps)
+    }
+}
+
+fn why_impossible(table: &str, row: &str, column: &str) -> Option<&'static str> {
+    let names = |names: &str, name: &str| names == "*" || names.split(' ').any(|each| each == name);
+    let entry = IMPOSSIBLE.iter().find(|(t, rows, columns, _)| *t == table && names(rows, row) && names(columns, column));
+    entry.map(|(.., reason)| *reason)
+}
+
+/// The run's state after a log.
+fn run_state(log: &[Recorded]) -> &'static str {
+    let any = |of: fn(&Event) -> bool| log.iter().any(|recorded| of(&recorded.event));
+    if any(|event| matches!(event, Event::RunEnded { .. })) {
+        "ended"
+    } else if any(|event| matches!(event, Event::ShutdownRequested { .. } | Event::DeadlineExceeded)) {
+        "stopping"
+    } else if log.is_empty() {
+        "none"
+    } else {
+        "running"
+    }
+}
+
+/// The node that an event is about.
+fn subject(event: &Event) -> Option<NodeId> {
+    match event {
+        Event::NodeAdded(added) => Some(added.node),
+        Event::AttemptStarted { node, .. } | Event::AttemptAdded { node, .. } | Event::RetryDelayed { node, .. } => Some(*node),
+        Event::AttemptEnded(ended) => Some(ended.node),
+        Event::NodeEnded(ended) => Some(ended.node),
+        Event::LoopOpened(opened) => Some(opened.node),
+        Event::CallAdded(call) => Some(call.parent),
+        Event::RunCreated(_)
+        | Event::EnvironmentLocked(_)
+        | Event::ShutdownRequested { .. }
+        | Event::DeadlineExceeded
+        | Event::RunResumed { .. }
+        | Event::RunEnded { .. } => None,
+    }
+}
+
+fn node_state(state: &State, id: NodeId) -> &'static str {
+    let Some(node) = state.nodes().get(id.index()) else { return "absent" };
+    match (&node.body, node.phase.is_fulfilled()) {
+        (engine::Body::Leaf(attempt), true) if !attempt.ended => "killed",
+        (engine::Body::Leaf(attempt), false) if attempt.epoch.is_some() => "placed",
+        (engine::Body::Leaf(_), false) => "waiting",
+        (_, true) => "ended",
+        (_, false) => match node.kind {
+            NodeKind::Steps => "Steps",
+            NodeKind::StepGroup => "StepGroup",
+            NodeKind::Dag => "DAG",
+            NodeKind::TaskGroup => "TaskGroup",
+            NodeKind::Retry => "Retry",
+            NodeKind::Suspend => "Suspend",
+            NodeKind::Pod | NodeKind::Skipped => "open without a body",
+        },
+    }
+}
+
+fn phase_of(phase: Phase) -> &'static str {
+    phase.as_str()
+}
+
+fn exit(exit: &Exit) -> &'static str {
+    match exit {
+        Exit::Exited(_) => "Exited",
+        Exit::Signalled(_) => "Signalled",
+        Exit::Oom => "Oom",
+        Exit::Deadline => "Deadline",
+        Exit::Cancelled => "Cancelled",
+        Exit::Lost(_) => "Lost",
+        Exit::NotStarted(_) => "NotStarted",
+    }
+}

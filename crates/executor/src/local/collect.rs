@@ -1,0 +1,159 @@
+//! Outputs of an attempt that has ended: from its layers into values and the artifact store, once, whatever its exit.
+//! It must never fail as a whole: what cannot be collected is told, and the rest is collected.
+
+use super::layout::{Layout, Site};
+use super::view::{Found, View};
+use model::attempt::{Launch, Outcome, WantedArtifact, WantedParameter};
+use model::limits::VALUE_BYTES_MAX;
+use model::node::{NamedArtifact, Parameter};
+use model::runner::Ended;
+use model::{ArtifactRef, Content, Exit};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+/// The collected outcome, so that collecting again after a crash gives the same.
+const COLLECTED: &str = "collected.json";
+/// There from before the first output is moved into the store until after `COLLECTED` is.
+const COLLECTING: &str = "collecting";
+/// Files that a message about a missing output names.
+const NAMED_FILES_MAX: usize = 10;
+
+/// The outcome of an attempt, with what it left in its files.
+pub(crate) fn collect(site: &Site, launch: &Launch, layout: &Layout, end: Ended) -> Outcome {
+    let Ended { exit, started_at, ended_at, usage } = end;
+    let exit = match exit {
+        Exit::NotStarted(why) if why.starts_with("failed to find name in PATH") => {
+            Exit::NotStarted(super::stage::not_found(&why, &launch.image))
+        }
+        other => other,
+    };
+    let wanted = &launch.outputs;
+    let mut outcome = Outcome { started_at, usage, ..Outcome::bare(exit, ended_at) };
+    outcome.result = Some(result(&site.stdout(&launch.key)));
+    if !matches!(outcome.exit, Exit::Exited(_) | Exit::Signalled(_) | Exit::Oom | Exit::Deadline | Exit::Cancelled) {
+        outcome.result = None;
+        return outcome;
+    }
+    if wanted.parameters.is_empty() && wanted.artifacts.is_empty() {
+        return outcome;
+    }
+    let record = layout.scratch.join(COLLECTED);
+    if let Some(collected) = fs::read(&record).ok().and_then(|bytes| serde_json::from_slice::<Outcome>(&bytes).ok()) {
+        return collected;
+    }
+    // An earlier collection was cut off: what is missing now may have been moved into the store by it.
+    let again = !wanted.artifacts.is_empty() && mark(&layout.scratch.join(COLLECTING)).unwrap_or(false);
+    let view = View::new(layout, site.home.root());
+    let mut problems = Vec::new();
+    for parameter in &wanted.parameters {
+        match value(&view, parameter) {
+            Ok(value) => outcome.parameters.push(Parameter { name: parameter.name.clone(), value }),
+            Err(why) => problems.push(format!("output parameter \"{}\": {why}", parameter.name)),
+        }
+    }
+    for artifact in &wanted.artifacts {
+        match take(site, layout, &view, artifact) {
+            Ok(taken) => outcome.artifacts.push(NamedArtifact {
+                name: artifact.name.clone(),
+                path: artifact.path.clone(),
+                artifact: taken,
+            }),
+            Err(why) => problems.push(format!("output artifact \"{}\": {why}", artifact.name)),
+        }
+    }
+    if again && (!problems.is_empty() || outcome.artifacts.iter().any(|artifact| artifact.artifact.is_none())) {
+        return Outcome::bare(Exit::Lost("Towpath was killed while it collected its outputs".into()), ended_at);
+    }
+    if !problems.is_empty() {
+        let written = view.written(NAMED_FILES_MAX);
+        let hint = if written.is_empty() { String::new() } else { format!(" (it wrote: {})", written.join(", ")) };
+        outcome.collect_error = Some(problems.join("; ") + &hint);
+    }
+    if let Err(error) = keep(&record, &outcome) {
+        // What was moved into the store would be missing the next time: only a crash right now would show that.
+        let note = format!("{}: {error}", record.display());
+        outcome.collect_error =
+            Some(outcome.collect_error.take().map_or(note.clone(), |text| format!("{text}; {note}")));
+    }
+    outcome
+}
+
+/// True if the mark was there before.
+fn mark(path: &Path) -> io::Result<bool> {
+    fs::create_dir_all(path.parent().unwrap_or(path))?;
+    match File::options().write(true).create_new(true).open(path) {
+        Ok(_) => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+fn keep(path: &Path, outcome: &Outcome) -> io::Result<()> {
+    fs::create_dir_all(path.parent().unwrap_or(path))?;
+    let half = path.with_extension("half");
+    File::create(&half)?.write_all(&serde_json::to_vec(outcome)?)?;
+    fs::rename(half, path)
+}
+
+fn result(stdout: &Path) -> String {
+    let bytes = fs::read(stdout).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    text.strip_suffix('\n').unwrap_or(&text).to_string()
+}
+
+fn value(view: &View<'_>, wanted: &WantedParameter) -> Result<String, String> {
+    let found = view.find(&wanted.path).map_err(|error| format!("open {}: {error}", wanted.path))?;
+    let path = match found {
+        Some(Found::Own(path) | Found::Foreign(path)) => path,
+        Some(Found::Scattered(_)) => return Err(format!("read {}: is a directory", wanted.path)),
+        None => {
+            let missing = || format!("open {}: no such file or directory", wanted.path);
+            return wanted.default.clone().ok_or_else(missing);
+        }
+    };
+    let fail = |error: io::Error| format!("read {}: {error}", wanted.path);
+    let kind = fs::symlink_metadata(&path).map_err(fail)?;
+    if !kind.is_file() {
+        return Err(format!("read {}: is not a file", wanted.path));
+    }
+    let mut bytes = Vec::new();
+    File::open(&path).and_then(|file| file.take(VALUE_BYTES_MAX as u64 + 2).read_to_end(&mut bytes)).map_err(fail)?;
+    if bytes.last() == Some(&b'\n') {
+        bytes.pop();
+    }
+    if bytes.len() > VALUE_BYTES_MAX {
+        return Err(format!("{} has more than {VALUE_BYTES_MAX} bytes; use an artifact", wanted.path));
+    }
+    String::from_utf8(bytes).map_err(|_| format!("{} is not UTF-8 text; use an artifact", wanted.path))
+}
+
+fn take(site: &Site, layout: &Layout, view: &View<'_>, wanted: &WantedArtifact) -> Result<Option<ArtifactRef>, String> {
+    let found = view.find(&wanted.path).map_err(|error| format!("stat {}: {error}", wanted.path))?;
+    let Some(found) = found else {
+        if wanted.optional {
+            return Ok(None);
+        }
+        return Err(format!("stat {}: no such file or directory", wanted.path));
+    };
+    let store = &site.store;
+    let stored = match &found {
+        Found::Own(path) if path.is_dir() => {
+            store.adopt_tree(path).map(|(digest, bytes)| (Content::Tree(digest), bytes))
+        }
+        Found::Own(path) => store.adopt_file(path).map(|(digest, bytes)| (Content::Blob(digest), bytes)),
+        Found::Foreign(path) if path.is_dir() => {
+            store.copy_tree(path, &|_, _| true).map(|(digest, bytes)| (Content::Tree(digest), bytes))
+        }
+        Found::Foreign(path) => store.copy_file(path).map(|(digest, bytes)| (Content::Blob(digest), bytes)),
+        Found::Scattered(path) => {
+            let to = layout.scratch.join("assembled");
+            super::scratch::remove(&to);
+            view.assemble(path, &to).map_err(|error| format!("{}: {error}", wanted.path))?;
+            store.adopt_tree(&to).map(|(digest, bytes)| (Content::Tree(digest), bytes))
+        }
+    };
+    let (content, bytes) = stored.map_err(|error| format!("{}: {error}", wanted.path))?;
+    Ok(Some(ArtifactRef { content, bytes, metadata: BTreeMap::new() }))
+}

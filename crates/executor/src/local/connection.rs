@@ -1,0 +1,165 @@
+//! The connection to the runner: found or started, greeted, read until it breaks, and made again.
+//! It must never decide what becomes of attempts.
+
+use super::Inner;
+use crate::frame::{self, Incoming};
+use crate::runner::orphans::MARK;
+use crate::runner::{BUSY, READY};
+use model::AttemptKey;
+use model::input::Epoch;
+use model::runner::{FromRunner, RUNNER_PROTOCOL, ToRunner};
+use std::collections::BTreeSet;
+use std::fs::OpenOptions;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+/// Between tries to reach a runner that is just leaving or does not start.
+const PAUSE: Duration = Duration::from_millis(20);
+/// After so many failed tries the pause is longer.
+const QUICK_TRIES: u32 = 50;
+const LONG_PAUSE: Duration = Duration::from_secs(1);
+
+const READ_BYTES: usize = 16 << 10;
+
+/// A greeted runner.
+pub(super) struct Link {
+    stream: UnixStream,
+    epoch: Epoch,
+    known: BTreeSet<AttemptKey>,
+    buffer: Vec<u8>,
+}
+
+impl Link {
+    pub fn epoch(&self) -> &Epoch {
+        &self.epoch
+    }
+
+    /// Attempts that it had when it was greeted.
+    pub fn known(&self) -> Vec<AttemptKey> {
+        self.known.iter().cloned().collect()
+    }
+
+    pub fn knows(&self, key: &AttemptKey) -> bool {
+        self.known.contains(key)
+    }
+
+    /// A runner that cannot be reached is noticed by the reading side.
+    pub fn send(&mut self, frame: &ToRunner) {
+        if let ToRunner::Acknowledge { key } = frame {
+            self.known.remove(key);
+        }
+        self.buffer.clear();
+        if frame::encode(frame, &mut self.buffer).and_then(|()| self.stream.write_all(&self.buffer)).is_err() {
+            self.hang_up();
+        }
+    }
+
+    pub fn hang_up(&self) {
+        let _ = self.stream.shutdown(Shutdown::Both);
+    }
+}
+
+/// Keeps a runner connected until the executor stops.
+pub(super) fn keep_up(inner: &Inner) {
+    let mut failures = 0;
+    while !inner.state().stopping {
+        match connect(inner) {
+            Ok(()) => failures = 0,
+            Err(error) => {
+                failures += 1;
+                if failures == QUICK_TRIES {
+                    eprintln!("executor: the runner cannot be reached: {error}");
+                }
+                thread::sleep(if failures < QUICK_TRIES { PAUSE } else { LONG_PAUSE });
+            }
+        }
+    }
+}
+
+/// # Errors
+/// There was no runner to talk to; after a conversation its end is not one.
+fn connect(inner: &Inner) -> io::Result<()> {
+    let socket = inner.home.socket();
+    let mut stream = match UnixStream::connect(&socket) {
+        Ok(stream) => stream,
+        Err(_) => {
+            start(inner)?;
+            UnixStream::connect(&socket)?
+        }
+    };
+    let mut hello = Vec::new();
+    let build = env!("CARGO_PKG_VERSION").into();
+    frame::encode(&ToRunner::Hello { protocol: RUNNER_PROTOCOL, build }, &mut hello)?;
+    stream.write_all(&hello)?;
+    let (mut incoming, mut buffer) = (Incoming::default(), vec![0; READ_BYTES]);
+    match receive(&mut stream, &mut incoming, &mut buffer)? {
+        Some(FromRunner::Hello { protocol, epoch, known, notices, sandboxes, build }) => {
+            if protocol != RUNNER_PROTOCOL {
+                return Err(io::Error::other(format!(
+                    "it is of version {build} and speaks another protocol; it leaves when its attempts have ended"
+                )));
+            }
+            let known = known.into_iter().collect();
+            let link = Link { stream: stream.try_clone()?, epoch, known, buffer: Vec::new() };
+            inner.connected(link, notices, sandboxes);
+        }
+        _ => return Err(io::ErrorKind::UnexpectedEof.into()),
+    }
+    loop {
+        match receive(&mut stream, &mut incoming, &mut buffer) {
+            Ok(Some(FromRunner::Started { key, at })) => (inner.events)(crate::ExecutorEvent::Started { key, at }),
+            Ok(Some(FromRunner::Ended { key, end })) => inner.ended(key, end),
+            Ok(Some(FromRunner::Hello { .. })) => {}
+            Ok(None) | Err(_) => break,
+        }
+    }
+    inner.disconnected();
+    Ok(())
+}
+
+fn receive(stream: &mut UnixStream, incoming: &mut Incoming, buffer: &mut [u8]) -> io::Result<Option<FromRunner>> {
+    loop {
+        if let Some(frame) = incoming.next()? {
+            return Ok(Some(frame));
+        }
+        match stream.read(buffer) {
+            Ok(0) => return Ok(None),
+            Ok(got) => incoming.push(&buffer[..got]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Starts a runner and waits until it listens, or says that there is one.
+fn start(inner: &Inner) -> io::Result<()> {
+    let [program, args @ ..] = &inner.runner[..] else {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "no command line for the runner"));
+    };
+    let log = OpenOptions::new().create(true).append(true).open(inner.home.runner_log())?;
+    let mut child = Command::new(program)
+        .args(args)
+        .env("TOWPATH_HOME", inner.home.root())
+        // It may be that a task started us: the runner is not part of it.
+        .env_remove(MARK)
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(log)
+        .spawn()?;
+    let mut word = String::new();
+    if let Some(stdout) = child.stdout.take() {
+        BufReader::new(stdout).read_line(&mut word)?;
+    }
+    // Reaped when it leaves, which may be after us.
+    thread::Builder::new().name("runner-reaper".into()).spawn(move || child.wait())?;
+    match word.trim() {
+        READY => Ok(()),
+        BUSY => Err(io::Error::other("another runner of this home is just leaving")),
+        _ => Err(io::Error::other(format!("it did not start; see {}", inner.home.runner_log().display()))),
+    }
+}

@@ -1,0 +1,488 @@
+//! The local executor as the holder of a home sees it: worker threads that stage and collect, and a connection to the runner.
+//! It must never fork (the holder has threads and is large), nor wait for an attempt.
+
+pub(crate) mod command;
+pub(crate) mod scratch;
+
+mod collect;
+mod connection;
+mod layout;
+mod stage;
+mod view;
+
+use crate::home::Home;
+use crate::images::Catalogue;
+use crate::{Executor, ExecutorEvent, Prepared, Progress, environment};
+use collect::collect;
+use command::Python;
+use connection::Link;
+use layout::{Layout, Site};
+use model::attempt::{Launch, Outcome, Profile};
+use model::input::Epoch;
+use model::runner::{Ended, Spawn, ToRunner};
+use model::{AttemptKey, Exit, RunId, Time};
+use stage::{Stage, Staged};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Threads that stage and collect. Hashing a large output must not hold up the others.
+const WORKERS: usize = 4;
+
+pub struct LocalSettings {
+    pub home: PathBuf,
+    /// The command line that starts a runner: our own binary and `__runner`, and what it needs to know the home. Its first
+    /// word is also the program that tasks see as `towpath`.
+    pub runner: Vec<OsString>,
+    pub artifacts: artifacts::Store,
+    pub images: Catalogue,
+}
+
+/// Attempts on this machine. Dropping it hangs up; the runner keeps what runs.
+pub struct Local {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    home: Home,
+    store: artifacts::Store,
+    images: Catalogue,
+    program: PathBuf,
+    runner: Vec<OsString>,
+    python: Python,
+    state: Mutex<State>,
+    events: Box<dyn Fn(ExecutorEvent) + Send + Sync>,
+    jobs: Mutex<VecDeque<Job>>,
+    job_is_there: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    link: Option<Link>,
+    attempts: BTreeMap<AttemptKey, Attempt>,
+    /// Outcomes of attempts that nobody has launched since this holder began.
+    stashed: BTreeMap<AttemptKey, Ended>,
+    /// Launches that came while there was no runner.
+    waiting: Vec<(Launch, Epoch)>,
+    gpus_taken: BTreeMap<AttemptKey, Vec<u32>>,
+    noticed: BTreeSet<(RunId, String)>,
+    sandboxes: bool,
+    stopping: bool,
+}
+
+struct Attempt {
+    launch: Arc<Launch>,
+    epoch: Epoch,
+    at: Progressed,
+}
+
+/// How far an attempt is.
+enum Progressed {
+    Staging,
+    Running,
+    Collecting,
+    Done(Box<Outcome>),
+}
+
+enum Job {
+    Stage(AttemptKey),
+    Collect(AttemptKey, Ended),
+    CleanUp(AttemptKey, Option<Arc<Launch>>),
+    Stop,
+}
+
+impl Local {
+    /// Starts the threads; the runner is started or found by one of them, which then tells `Connected`.
+    ///
+    /// # Errors
+    /// The home cannot be used.
+    pub fn start(settings: LocalSettings, events: Box<dyn Fn(ExecutorEvent) + Send + Sync>) -> io::Result<Self> {
+        let home = Home::new(&settings.home);
+        for dir in [home.attempts(), home.cache(), home.trash()] {
+            crate::home::make_dir(&dir)?;
+        }
+        let program = settings.runner.first().map(PathBuf::from).unwrap_or_default();
+        let program = program.canonicalize().unwrap_or(program);
+        let inner = Arc::new(Inner {
+            home,
+            store: settings.artifacts,
+            images: settings.images,
+            program,
+            runner: settings.runner,
+            python: Python::default(),
+            state: Mutex::default(),
+            events,
+            jobs: Mutex::default(),
+            job_is_there: Condvar::new(),
+        });
+        for number in 0..WORKERS {
+            let inner = Arc::clone(&inner);
+            thread::Builder::new().name(format!("executor-{number}")).spawn(move || inner.work())?;
+        }
+        let connecting = Arc::clone(&inner);
+        thread::Builder::new().name("runner-link".into()).spawn(move || connection::keep_up(&connecting))?;
+        Ok(Self { inner })
+    }
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        let mut state = self.inner.state();
+        state.stopping = true;
+        if let Some(link) = &state.link {
+            link.hang_up();
+        }
+        (0..WORKERS).for_each(|_| self.inner.job(Job::Stop));
+    }
+}
+
+impl Executor for Local {
+    fn launch(&self, launch: Launch, epoch: &Epoch) {
+        self.inner.launch(launch, epoch.clone());
+    }
+
+    fn kill(&self, key: &AttemptKey, grace_s: u32, why: Exit) {
+        // Without a runner there is nothing to kill, and a launch that waits for one is not started.
+        let mut state = self.inner.state();
+        match &mut state.link {
+            Some(link) => link.send(&ToRunner::Kill { key: key.clone(), grace_s, reason: why }),
+            None => {
+                let before = state.waiting.len();
+                state.waiting.retain(|(launch, _)| launch.key != *key);
+                if state.waiting.len() < before {
+                    drop(state);
+                    (self.inner.events)(ExecutorEvent::Ended { key: key.clone(), outcome: Outcome::bare(why, wall()) });
+                }
+            }
+        }
+    }
+
+    fn acknowledge(&self, key: &AttemptKey) {
+        let launch = {
+            let mut state = self.inner.state();
+            if let Some(link) = &mut state.link {
+                link.send(&ToRunner::Acknowledge { key: key.clone() });
+            }
+            state.stashed.remove(key);
+            state.gpus_taken.remove(key);
+            state.attempts.remove(key).map(|attempt| attempt.launch)
+        };
+        self.inner.job(Job::CleanUp(key.clone(), launch));
+    }
+
+    fn prepare(&self, requirements: &[String], done: Prepared, progress: Progress) {
+        let (inner, requirements) = (Arc::clone(&self.inner), requirements.to_vec());
+        // A thread of its own: it may take minutes, and the others have attempts to stage.
+        thread::spawn(move || done(environment::prepare(&inner.home, &inner.python, &requirements, &*progress)));
+    }
+}
+
+impl Inner {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A thread that panicked left the maps whole: each change is one call.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn job(&self, job: Job) {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner).push_back(job);
+        self.job_is_there.notify_one();
+    }
+
+    fn next_job(&self) -> Job {
+        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some(job) = jobs.pop_front() {
+                return job;
+            }
+            jobs = self.job_is_there.wait(jobs).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn work(&self) {
+        loop {
+            match self.next_job() {
+                Job::Stage(key) => self.stage(&key),
+                Job::Collect(key, ended) => self.collect(&key, ended),
+                Job::CleanUp(key, launch) => self.clean_up(&key, launch.as_deref()),
+                Job::Stop => return,
+            }
+        }
+    }
+
+    fn site(&self, sandboxes: bool) -> Site {
+        Site { home: self.home.clone(), store: self.store.clone(), program: self.program.clone(), sandboxes }
+    }
+
+    fn launch(&self, launch: Launch, epoch: Epoch) {
+        let key = launch.key.clone();
+        let mut state = self.state();
+        if let Some(attempt) = state.attempts.get(&key) {
+            // A repeated launch: what is known is told again.
+            if let Progressed::Done(outcome) = &attempt.at {
+                let outcome = (**outcome).clone();
+                drop(state);
+                (self.events)(ExecutorEvent::Ended { key, outcome });
+            }
+            return;
+        }
+        let Some(link) = &state.link else {
+            state.waiting.push((launch, epoch));
+            return;
+        };
+        let known = link.knows(&key) || state.stashed.contains_key(&key);
+        if !known && *link.epoch() != epoch {
+            drop(state);
+            self.lost(key);
+            return;
+        }
+        let epoch = link.epoch().clone();
+        let at = if known { Progressed::Running } else { Progressed::Staging };
+        state.attempts.insert(key.clone(), Attempt { launch: Arc::new(launch), epoch, at });
+        if !known {
+            self.job(Job::Stage(key));
+        } else if let Some(ended) = state.stashed.remove(&key) {
+            drop(state);
+            self.ended(key, ended);
+        }
+    }
+
+    fn lost(&self, key: AttemptKey) {
+        let why = "the runner that had it is gone, and everything it ran with it";
+        let outcome = Outcome::bare(Exit::Lost(why.into()), wall());
+        (self.events)(ExecutorEvent::Ended { key, outcome });
+    }
+
+    fn stage(&self, key: &AttemptKey) {
+        let (launch, epoch, sandboxes, gpus) = {
+            let mut state = self.state();
+            let sandboxes = state.sandboxes;
+            let Some(attempt) = state.attempts.get(key) else { return };
+            let (launch, epoch) = (Arc::clone(&attempt.launch), attempt.epoch.clone());
+            let gpus = state.take_gpus(&launch);
+            (launch, epoch, sandboxes, gpus)
+        };
+        let site = self.site(sandboxes);
+        match self.staged(&site, &launch, gpus) {
+            Ok(Staged { spawn, mut notices }) => {
+                if launch.profile == Profile::Standard && !sandboxes {
+                    notices.push("profile standard runs as trusted: this machine makes no sandboxes".into());
+                }
+                self.notice(key, &notices);
+                self.send(key, &epoch, spawn);
+            }
+            Err(why) => {
+                let now = wall();
+                let mut log = artifacts::log::Writer::create(&site.home.log(key), 1 << 20).ok();
+                if let Some(log) = &mut log {
+                    why.lines().for_each(|line| log.line(now, artifacts::log::Stream::Err, line.as_bytes()));
+                    log.flush(now);
+                }
+                self.done(key.clone(), Outcome::bare(Exit::NotStarted(why), now));
+            }
+        }
+    }
+
+    fn staged(&self, site: &Site, launch: &Launch, gpus: Option<String>) -> Result<Staged, String> {
+        let environment = self.environment(launch)?;
+        Stage { site, images: &self.images, python: &self.python, environment, gpus }.stage(launch)
+    }
+
+    /// The directory of the launch's Python environment, built if `prepare` was not called before.
+    fn environment(&self, launch: &Launch) -> Result<Option<PathBuf>, String> {
+        if launch.python_requirements.is_empty() {
+            return Ok(None);
+        }
+        environment::ensure(&self.home, &self.python, &launch.python_requirements, &|_| {}).map(Some)
+    }
+
+    fn send(&self, key: &AttemptKey, epoch: &Epoch, spawn: Spawn) {
+        let mut state = self.state();
+        let Some(attempt) = state.attempts.get_mut(key) else { return };
+        if !matches!(attempt.at, Progressed::Staging) {
+            // Given up meanwhile.
+            return;
+        }
+        attempt.at = Progressed::Running;
+        match &mut state.link {
+            Some(link) if link.epoch() == epoch => link.send(&ToRunner::Spawn(Box::new(spawn))),
+            // Lost with the runner; told when the next one is there.
+            _ => {}
+        }
+    }
+
+    fn notice(&self, key: &AttemptKey, notices: &[String]) {
+        for text in notices {
+            let new = self.state().noticed.insert((key.run.clone(), text.clone()));
+            if new {
+                (self.events)(ExecutorEvent::Notice { key: key.clone(), text: text.clone() });
+            }
+        }
+    }
+
+    /// The runner says that an attempt ended.
+    fn ended(&self, key: AttemptKey, ended: Ended) {
+        let mut state = self.state();
+        match state.attempts.get_mut(&key) {
+            None => {
+                state.stashed.insert(key, ended);
+            }
+            Some(attempt) => match &attempt.at {
+                Progressed::Collecting | Progressed::Done(_) => {}
+                Progressed::Staging | Progressed::Running => {
+                    attempt.at = Progressed::Collecting;
+                    let wanted = &attempt.launch.outputs;
+                    if wanted.parameters.is_empty() && wanted.artifacts.is_empty() {
+                        // Nothing to hash or to move: not worth another thread.
+                        drop(state);
+                        self.collect(&key, ended);
+                    } else {
+                        self.job(Job::Collect(key, ended));
+                    }
+                }
+            },
+        }
+    }
+
+    fn collect(&self, key: &AttemptKey, ended: Ended) {
+        let (launch, sandboxes) = {
+            let state = self.state();
+            let Some(attempt) = state.attempts.get(key) else { return };
+            (Arc::clone(&attempt.launch), state.sandboxes)
+        };
+        let site = self.site(sandboxes);
+        let layout = self.layout(&site, &launch);
+        let outcome = collect(&site, &launch, &layout, ended);
+        self.done(key.clone(), outcome);
+    }
+
+    fn layout(&self, site: &Site, launch: &Launch) -> Layout {
+        let environment = (!launch.python_requirements.is_empty())
+            .then(|| environment::directory(&self.home, &self.python, &launch.python_requirements).ok())
+            .flatten();
+        site.layout(launch, environment.as_deref())
+    }
+
+    fn done(&self, key: AttemptKey, outcome: Outcome) {
+        {
+            let mut state = self.state();
+            state.gpus_taken.remove(&key);
+            let Some(attempt) = state.attempts.get_mut(&key) else { return };
+            if matches!(attempt.at, Progressed::Done(_)) {
+                return;
+            }
+            attempt.at = Progressed::Done(Box::new(outcome.clone()));
+        }
+        (self.events)(ExecutorEvent::Ended { key, outcome });
+    }
+
+    fn clean_up(&self, key: &AttemptKey, launch: Option<&Launch>) {
+        let site = self.site(self.state().sandboxes);
+        if let Some(launch) = launch.filter(|launch| !site.sandboxed(launch)) {
+            stage::take_links_away(&self.layout(&site, launch));
+        }
+        let _ = std::fs::remove_file(site.stdout(key));
+        scratch::remove(&site.scratch(key));
+    }
+
+    /// A runner is there.
+    fn connected(&self, link: Link, notices: Vec<String>, sandboxes: bool) {
+        let (epoch, known) = (link.epoch().clone(), link.known());
+        let (waiting, lost, again) = {
+            let mut state = self.state();
+            if state.stopping {
+                link.hang_up();
+                return;
+            }
+            state.sandboxes = sandboxes;
+            state.stashed.clear();
+            // What was given to an earlier runner and is not known to this one died with that one; what this one never got
+            // is given to it again.
+            let (mut lost, mut again) = (Vec::new(), Vec::new());
+            for (key, attempt) in state.attempts.iter_mut().filter(|(key, _)| !link.knows(key)) {
+                match attempt.at {
+                    Progressed::Running | Progressed::Staging if attempt.epoch != epoch => lost.push(key.clone()),
+                    Progressed::Running => {
+                        attempt.at = Progressed::Staging;
+                        again.push(key.clone());
+                    }
+                    _ => {}
+                }
+            }
+            self.sweep(&known, &state);
+            state.link = Some(link);
+            (std::mem::take(&mut state.waiting), lost, again)
+        };
+        (self.events)(ExecutorEvent::Connected { epoch, known, notices });
+        let why = "the runner that had it is gone, and everything it ran with it";
+        for key in lost {
+            self.done(key, Outcome::bare(Exit::Lost(why.into()), wall()));
+        }
+        again.into_iter().for_each(|key| self.job(Job::Stage(key)));
+        for (launch, epoch) in waiting {
+            self.launch(launch, epoch);
+        }
+    }
+
+    fn disconnected(&self) {
+        let stopping = {
+            let mut state = self.state();
+            state.link = None;
+            state.stopping
+        };
+        if !stopping {
+            (self.events)(ExecutorEvent::Disconnected);
+        }
+    }
+
+    /// Removes the directories of attempts that nobody knows any more, in the background.
+    fn sweep(&self, known: &[AttemptKey], state: &State) {
+        let keep: BTreeSet<PathBuf> = known
+            .iter()
+            .chain(state.attempts.keys())
+            .chain(state.waiting.iter().map(|(launch, _)| &launch.key))
+            .map(|key| self.home.scratch(key))
+            .collect();
+        let trash = self.home.trash();
+        let mut number = 0;
+        for run in list(&self.home.attempts()) {
+            let dirs = list(&run);
+            for dir in dirs.iter().filter(|dir| !keep.contains(*dir)) {
+                number += 1;
+                let _ = std::fs::rename(dir, trash.join(format!("{}-{number}", std::process::id())));
+            }
+            // Only if nothing is in it.
+            let _ = std::fs::remove_dir(&run);
+        }
+        // Detached: it holds nothing but the path.
+        thread::spawn(move || list(&trash).iter().for_each(|dir| scratch::remove(dir)));
+    }
+}
+
+impl State {
+    /// Devices for the attempt, where there are any on this machine.
+    fn take_gpus(&mut self, launch: &Launch) -> Option<String> {
+        let all = crate::machine::gpus();
+        if all == 0 {
+            return None;
+        }
+        let wanted = launch.requests.gpus.or(launch.limits.gpus).unwrap_or(0) as usize;
+        let taken: Vec<u32> = self.gpus_taken.values().flatten().copied().collect();
+        let free: Vec<u32> = (0..all).filter(|gpu| !taken.contains(gpu)).take(wanted).collect();
+        let text = free.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
+        self.gpus_taken.insert(launch.key.clone(), free);
+        Some(text)
+    }
+}
+
+fn list(dir: &Path) -> Vec<PathBuf> {
+    std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+}
+
+fn wall() -> Time {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Time(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+}

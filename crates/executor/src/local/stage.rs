@@ -1,0 +1,364 @@
+//! From a launch to a process that can be started: directories, inputs, command line and environment (DESIGN §5, §6).
+//! It must never start anything, nor touch a file of the user's that was there before.
+
+use super::command::{self, Python};
+use super::layout::{Layout, Site};
+use crate::images::{self, APPLET, Catalogue};
+use crate::runner::orphans::MARK;
+use crate::runner::sandbox::INSIDE;
+use model::attempt::{InputFile, Launch, Profile};
+use model::limits::LOG_BYTES_MAX;
+use model::runner::{Bind, BindKind, Spawn};
+use model::{ArtifactRef, Content};
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+/// Argo's path of a script (`common.ExecutorScriptSourcePath`).
+const SCRIPT: &str = "/argo/staging/script";
+
+/// Variables of the machine that tasks in a sandbox get as well.
+const PASSED: [&str; 12] = [
+    "PATH",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "TZ",
+    "USER",
+    "LOGNAME",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "PYENV_ROOT",
+];
+const PASSED_SUFFIXES: [&str; 2] = ["_proxy", "_PROXY"];
+const PASSED_PREFIXES: [&str; 3] = ["PIP_", "UV_", "LD_LIBRARY_PATH"];
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// A process that can be started, and what a person should know about it.
+pub(crate) struct Staged {
+    pub spawn: Spawn,
+    pub notices: Vec<String>,
+}
+
+/// What staging needs apart from the launch.
+pub(crate) struct Stage<'a> {
+    pub site: &'a Site,
+    pub images: &'a Catalogue,
+    pub python: &'a Python,
+    /// The directory of the launch's Python environment.
+    pub environment: Option<PathBuf>,
+    /// `CUDA_VISIBLE_DEVICES`, where the machine has GPUs.
+    pub gpus: Option<String>,
+}
+
+impl Stage<'_> {
+    /// Makes the attempt's directories and answers how to start it.
+    ///
+    /// # Errors
+    /// Why it cannot be started, in words for the node's message.
+    pub fn stage(&self, launch: &Launch) -> Result<Staged, String> {
+        if launch.profile == Profile::Strict {
+            return Err("profile strict is not available yet; use --profile standard".into());
+        }
+        let layout = self.site.layout(launch, self.environment.as_deref());
+        let resolved = self.images.resolve(&launch.image, &launch.command, &launch.args)?;
+        make_dir(&self.site.home.logs(&launch.key.run))?;
+        if fs::symlink_metadata(&layout.scratch).is_ok() {
+            // Staged before, by a holder that died before the runner heard of it.
+            super::scratch::remove(&layout.scratch);
+        }
+        if layout.sandboxed {
+            make_dir(&layout.scratch)?;
+        }
+        layout.empty.iter().try_for_each(|path| make_dir(path))?;
+        self.lay_inputs(launch, &layout)?;
+        let mut notices = resolved.notices;
+        let mut argv = resolved.argv;
+        let shims = self.shims(launch, &layout, &argv, resolved.python, &mut notices)?;
+        let env = self.env(launch, &layout, shims.as_deref());
+        self.find_command(launch, &layout, &mut argv, &env, resolved.python)?;
+        if let Some(script) = &launch.script {
+            argv.push(lay_script(&layout, script)?);
+        }
+        if !layout.sandboxed {
+            lay_links(&layout)?;
+        }
+        let text = |path: &Path| path.to_string_lossy().into_owned();
+        let spawn = Spawn {
+            key: launch.key.clone(),
+            argv,
+            env,
+            directory: layout.directory.clone(),
+            profile: if layout.sandboxed { Profile::Standard } else { Profile::Trusted },
+            binds: if layout.sandboxed { layout.binds.clone() } else { Vec::new() },
+            scratch: text(&layout.scratch),
+            log: text(&self.site.home.log(&launch.key)),
+            stdout: text(&self.site.stdout(&launch.key)),
+            limits: launch.limits,
+            deadline_s: launch.deadline_s,
+            grace_s: launch.grace_s,
+            log_bytes_max: LOG_BYTES_MAX,
+            masked: Vec::new(),
+        };
+        Ok(Staged { spawn, notices })
+    }
+
+    fn lay_inputs(&self, launch: &Launch, layout: &Layout) -> Result<(), String> {
+        for input in &launch.inputs {
+            if let Content::Uri(uri) = &input.artifact.content {
+                return Err(format!(
+                    "input artifact \"{}\": {uri} cannot be fetched yet; only artifacts of this home and raw data can",
+                    input.name
+                ));
+            }
+            if !self.site.store.contains(&input.artifact.content) {
+                return Err(format!("input artifact \"{}\" is not in the store of this home", input.name));
+            }
+        }
+        for (index, to) in &layout.copies {
+            let input = &launch.inputs[*index];
+            lay_copy(&self.site.store, input, to).map_err(|why| format!("input artifact \"{}\": {why}", input.name))?;
+        }
+        Ok(())
+    }
+
+    /// A directory for the front of PATH with programs that the image has and this machine lacks or calls otherwise.
+    fn shims(
+        &self,
+        launch: &Launch,
+        layout: &Layout,
+        argv: &[String],
+        python: bool,
+        notices: &mut Vec<String>,
+    ) -> Result<Option<String>, String> {
+        let mut shims: Vec<(String, Shim)> = Vec::new();
+        if python && self.environment.is_none() {
+            let host = self.python.find()?;
+            notices.extend(images::other_version(&launch.image, &host.version));
+            shims.push(("python".into(), Shim::Link(host.path.clone())));
+            shims.push(("python3".into(), Shim::Link(host.path.clone())));
+        }
+        if argv.first().is_some_and(|name| name != APPLET) {
+            let path = std::env::var("PATH").unwrap_or_else(|_| DEFAULT_PATH.into());
+            for name in self.images.applets(&launch.image) {
+                if command::find(&name, &path, "/").is_err() {
+                    shims.push((name.clone(), Shim::Applet(name)));
+                }
+            }
+        }
+        if shims.is_empty() {
+            return Ok(None);
+        }
+        let (dir, inside) = if layout.sandboxed {
+            (layout.scratch.join("upper/towpath/bin"), format!("{INSIDE}/bin"))
+        } else {
+            let dir = layout.scratch.join("bin");
+            (dir.clone(), dir.to_string_lossy().into_owned())
+        };
+        make_dir(&dir)?;
+        let program = self.site.program_inside(layout.sandboxed);
+        for (name, shim) in shims {
+            let path = dir.join(&name);
+            let made = match shim {
+                Shim::Link(target) => symlink(target, &path),
+                Shim::Applet(applet) => write_script(&path, &applet_script(&program, &applet)),
+            };
+            made.map_err(|error| format!("{}: {error}", path.display()))?;
+        }
+        Ok(Some(inside))
+    }
+
+    fn env(&self, launch: &Launch, layout: &Layout, shims: Option<&str>) -> Vec<(String, String)> {
+        let mut env: BTreeMap<String, String> = BTreeMap::new();
+        for (name, value) in std::env::vars_os() {
+            // Texts that are not UTF-8 cannot travel in a frame.
+            let (Ok(name), Ok(value)) = (name.into_string(), value.into_string()) else { continue };
+            if !layout.sandboxed || is_passed(&name) {
+                env.insert(name, value);
+            }
+        }
+        env.entry("PATH".into()).or_insert_with(|| DEFAULT_PATH.into());
+        let mut set = |name: &str, value: String| env.insert(name.into(), value);
+        if layout.sandboxed {
+            set("HOME", format!("{INSIDE}/home"));
+            set("XDG_CACHE_HOME", format!("{INSIDE}/cache"));
+            for (name, below) in
+                [("HF_HOME", "huggingface"), ("TORCH_HOME", "torch"), ("PIP_CACHE_DIR", "pip"), ("UV_CACHE_DIR", "uv")]
+            {
+                set(name, format!("{INSIDE}/cache/{below}"));
+            }
+        }
+        let cpus = launch.requests.cpu_millis.map_or(1, |millis| (millis / 1000).max(1));
+        set("OMP_NUM_THREADS", cpus.to_string());
+        if let Some(gpus) = &self.gpus {
+            set("CUDA_VISIBLE_DEVICES", gpus.clone());
+        }
+        env.extend(launch.env.iter().cloned());
+        let environment = self.environment.as_ref().map(|dir| dir.join("bin").to_string_lossy().into_owned());
+        for front in shims.map(str::to_string).into_iter().chain(environment) {
+            let path = env.get("PATH").map(String::as_str).unwrap_or_default();
+            let path = format!("{front}:{path}");
+            env.insert("PATH".into(), path);
+        }
+        if let Some(dir) = &self.environment {
+            env.insert("VIRTUAL_ENV".into(), dir.to_string_lossy().into_owned());
+            env.remove("PYTHONHOME");
+        }
+        env.insert("TOWPATH_RUN".into(), launch.run_name.clone());
+        env.insert("TOWPATH_NODE".into(), launch.node_name.clone());
+        env.insert(MARK.into(), launch.key.to_string());
+        if layout.sandboxed {
+            env.remove("TOWPATH_HOME");
+        }
+        env.into_iter().collect()
+    }
+
+    /// Replaces the command by the path of its program.
+    fn find_command(
+        &self,
+        launch: &Launch,
+        layout: &Layout,
+        argv: &mut Vec<String>,
+        env: &[(String, String)],
+        python: bool,
+    ) -> Result<(), String> {
+        if argv[0] == APPLET {
+            let program = self.site.program_inside(layout.sandboxed).to_string_lossy().into_owned();
+            let applet = argv.get(1).filter(|name| *name != "argosay").cloned();
+            let words = [Some(program), Some("__argosay".into()), applet].into_iter().flatten();
+            argv.splice(..argv.len().min(2), words);
+            return Ok(());
+        }
+        let name = argv[0].clone();
+        if name.contains('/') {
+            return Ok(());
+        }
+        let path = env.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.as_str()).unwrap_or_default();
+        let is_python = python && matches!(name.as_str(), "python" | "python3");
+        if is_python && self.environment.is_none() {
+            argv[0] = self.python.find()?.path.to_string_lossy().into_owned();
+            return Ok(());
+        }
+        argv[0] = command::find(&name, path, &layout.directory).map_err(|why| not_found(&why, &launch.image))?;
+        Ok(())
+    }
+}
+
+enum Shim {
+    Link(PathBuf),
+    Applet(String),
+}
+
+/// Upstream's words, and what they do not say.
+pub(crate) fn not_found(why: &str, image: &str) -> String {
+    if image.is_empty() { why.into() } else { format!("{why}; the image {image} itself was not run") }
+}
+
+fn is_passed(name: &str) -> bool {
+    PASSED.contains(&name)
+        || PASSED_SUFFIXES.iter().any(|suffix| name.ends_with(suffix))
+        || PASSED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+fn lay_copy(store: &artifacts::Store, input: &InputFile, to: &Path) -> Result<(), String> {
+    let parent = to.parent().unwrap_or(to);
+    make_dir(parent)?;
+    let ArtifactRef { content, .. } = &input.artifact;
+    if input.sub_path.is_empty() {
+        store.materialise(content, to).map_err(|error| error.to_string())?;
+    } else {
+        let whole = to.with_extension("whole");
+        store.materialise(content, &whole).map_err(|error| error.to_string())?;
+        let part = whole.join(input.sub_path.trim_start_matches('/'));
+        let inside = part.canonicalize().ok().filter(|real| real.starts_with(&whole));
+        let inside = inside.ok_or_else(|| format!("there is no {} in it", input.sub_path))?;
+        fs::rename(&inside, to).map_err(|error| format!("{}: {error}", input.sub_path))?;
+        super::scratch::remove(&whole);
+    }
+    match input.mode {
+        Some(mode) => set_mode(to, mode, input.recurse_mode).map_err(|error| format!("{}: {error}", to.display())),
+        None => Ok(()),
+    }
+}
+
+fn set_mode(path: &Path, mode: u32, recurse: bool) -> std::io::Result<()> {
+    let kind = fs::symlink_metadata(path)?;
+    if kind.is_symlink() {
+        return Ok(());
+    }
+    if recurse && kind.is_dir() {
+        for entry in fs::read_dir(path)? {
+            set_mode(&entry?.path(), mode, true)?;
+        }
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(mode & 0o7777))
+}
+
+/// Writes the script where the task finds it and answers that path. In a sandbox it lies in the writable layer itself.
+fn lay_script(layout: &Layout, text: &str) -> Result<String, String> {
+    let (path, inside) = if layout.sandboxed {
+        (layout.scratch.join("upper").join(&SCRIPT[1..]), SCRIPT.to_string())
+    } else {
+        let path = layout.scratch.join("script");
+        (path.clone(), path.to_string_lossy().into_owned())
+    };
+    make_dir(path.parent().unwrap_or(&path))?;
+    write_script(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(inside)
+}
+
+fn write_script(path: &Path, text: &str) -> std::io::Result<()> {
+    fs::write(path, text)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755))
+}
+
+fn applet_script(program: &Path, applet: &str) -> String {
+    let quoted = program.to_string_lossy().replace('\'', "'\\''");
+    let applet = if applet == "argosay" { "" } else { applet };
+    format!("#!/bin/sh\nexec '{quoted}' __argosay {applet} \"$@\"\n")
+}
+
+/// Without a sandbox, inputs and volumes are links at their paths, where nothing else may be.
+fn lay_links(layout: &Layout) -> Result<(), String> {
+    for Bind { from, to, how: _ } in &layout.binds {
+        let (from, to) = (Path::new(from), Path::new(to));
+        let ours = |target: PathBuf| target == from || (target.starts_with(attempts(layout)) && !target.exists());
+        match fs::symlink_metadata(to) {
+            // Left by an attempt that is gone.
+            Ok(kind) if kind.is_symlink() && fs::read_link(to).is_ok_and(ours) => {
+                fs::remove_file(to).map_err(|error| format!("{}: {error}", to.display()))?;
+            }
+            Ok(_) => {
+                return Err(format!(
+                    "{} exists on this machine and profile trusted does not touch it; use --profile standard, which shows \
+                     the task its own",
+                    to.display()
+                ));
+            }
+            Err(_) => {}
+        }
+        make_dir(to.parent().unwrap_or(to))?;
+        symlink(from, to).map_err(|error| format!("{}: {error}; use --profile standard", to.display()))?;
+    }
+    Ok(())
+}
+
+/// Removes the links of `lay_links`.
+pub(crate) fn take_links_away(layout: &Layout) {
+    for bind in layout.binds.iter().filter(|bind| bind.how != BindKind::Overlay) {
+        if fs::read_link(&bind.to).is_ok_and(|target| target == Path::new(&bind.from)) {
+            let _ = fs::remove_file(&bind.to);
+        }
+    }
+}
+
+fn attempts(layout: &Layout) -> &Path {
+    layout.scratch.parent().and_then(Path::parent).unwrap_or(&layout.scratch)
+}
+
+fn make_dir(path: &Path) -> Result<(), String> {
+    crate::home::make_dir(path).map_err(|error| error.to_string())
+}

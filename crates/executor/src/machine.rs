@@ -1,0 +1,107 @@
+//! What this machine has: cpus, memory, GPUs, and which of the sandbox's building blocks.
+//! It must never change anything: what the runner really gets is in its notices.
+
+use std::fs;
+use std::path::Path;
+
+/// For `doctor`, and for admission.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Machine {
+    /// Cpus that this process may use.
+    pub cpus: u32,
+    /// Memory that this process may use: the machine's, or its cgroup's limit.
+    pub memory_bytes: u64,
+    /// Real ones, or `TOWPATH_GPUS`.
+    pub gpus: u32,
+    pub cgroup: CgroupVersion,
+    pub namespaces: NamespaceKind,
+    pub overlay: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CgroupVersion {
+    V1,
+    V2,
+    /// None that we may write.
+    None,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NamespaceKind {
+    Root,
+    User,
+    None,
+}
+
+/// Looks at this machine.
+pub fn machine() -> Machine {
+    let cpus = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
+    Machine {
+        cpus,
+        memory_bytes: memory_bytes(),
+        gpus: gpus(),
+        cgroup: cgroup(),
+        namespaces: namespaces(),
+        overlay: fs::read_to_string("/proc/filesystems").is_ok_and(|text| text.contains("\toverlay\n")),
+    }
+}
+
+fn memory_bytes() -> u64 {
+    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:")?.split_whitespace().next()?.parse().ok());
+    let total = total.unwrap_or(1 << 20) * 1024_u64;
+    // In a container the limit of the whole is seen at the root of the hierarchy.
+    let limits = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
+    let limit = limits.iter().find_map(|path| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok());
+    limit.map_or(total, |limit| total.min(limit))
+}
+
+pub(crate) fn gpus() -> u32 {
+    if let Some(faked) = std::env::var("TOWPATH_GPUS").ok().and_then(|text| text.trim().parse().ok()) {
+        return faked;
+    }
+    let cards = fs::read_dir("/proc/driver/nvidia/gpus").map(Iterator::count).unwrap_or(0);
+    u32::try_from(cards).unwrap_or(u32::MAX)
+}
+
+fn cgroup() -> CgroupVersion {
+    let writable = |path: &Path| rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok();
+    let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    if writable(Path::new("/sys/fs/cgroup/memory")) {
+        return CgroupVersion::V1;
+    }
+    let path = own.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or_default();
+    let base = Path::new("/sys/fs/cgroup");
+    let memory = fs::read_to_string(base.join("cgroup.controllers")).is_ok_and(|text| text.contains("memory"));
+    if memory && (writable(&base.join(path)) || writable(base)) { CgroupVersion::V2 } else { CgroupVersion::None }
+}
+
+fn namespaces() -> NamespaceKind {
+    if std::env::var_os("TOWPATH_NO_NAMESPACES").is_some_and(|value| value == "1") {
+        return NamespaceKind::None;
+    }
+    if rustix::process::geteuid().is_root() && has_admin() {
+        return NamespaceKind::Root;
+    }
+    let setting = |path: &str| fs::read_to_string(path).ok().and_then(|text| text.trim().parse::<u64>().ok());
+    let refused = setting("/proc/sys/kernel/unprivileged_userns_clone") == Some(0)
+        || setting("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == Some(1)
+        || setting("/proc/sys/user/max_user_namespaces").unwrap_or(0) == 0;
+    if refused { NamespaceKind::None } else { NamespaceKind::User }
+}
+
+fn has_admin() -> bool {
+    const SYS_ADMIN: u64 = 21;
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("CapEff:")?.trim(), 16).ok());
+    effective.is_some_and(|mask| mask >> SYS_ADMIN & 1 == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_machine_has_something() {
+        let machine = super::machine();
+        assert!(machine.cpus >= 1 && machine.memory_bytes > 1 << 20);
+    }
+}

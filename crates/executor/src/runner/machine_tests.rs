@@ -1,0 +1,192 @@
+use super::*;
+use model::attempt::{Amounts, Profile};
+use model::{NodeId, RunId};
+
+struct World {
+    machine: Machine,
+    now: i64,
+}
+
+fn identity() -> Identity {
+    Identity { epoch: Epoch("e".into()), build: "b".into(), notices: Vec::new(), sandboxes: true }
+}
+
+fn key(node: u32) -> AttemptKey {
+    AttemptKey { run: RunId("r".into()), node: NodeId(node), n: 0 }
+}
+
+fn spawn(node: u32, deadline_s: Option<i64>) -> ToRunner {
+    ToRunner::Spawn(Box::new(Spawn {
+        key: key(node),
+        argv: vec!["true".into()],
+        env: Vec::new(),
+        directory: "/".into(),
+        profile: Profile::Trusted,
+        binds: Vec::new(),
+        scratch: String::new(),
+        log: String::new(),
+        stdout: String::new(),
+        limits: Amounts::default(),
+        deadline_s,
+        grace_s: 5,
+        log_bytes_max: 1,
+        masked: Vec::new(),
+    }))
+}
+
+fn end(exit: Exit) -> Ended {
+    Ended { exit, started_at: Some(Time(1)), ended_at: Time(2), usage: Usage::default() }
+}
+
+impl World {
+    fn new() -> Self {
+        Self { machine: Machine::new(identity(), Vec::new()), now: 0 }
+    }
+
+    fn connected() -> Self {
+        let mut world = Self::new();
+        world.step(Input::HolderConnected);
+        world.frame(ToRunner::Hello { protocol: RUNNER_PROTOCOL, build: "b".into() });
+        world
+    }
+
+    fn step(&mut self, input: Input) -> Vec<Output> {
+        let mut out = Vec::new();
+        self.machine.step(Now { at: Time(self.now), clock_us: self.now }, input, &mut out);
+        out
+    }
+
+    fn frame(&mut self, frame: ToRunner) -> Vec<Output> {
+        self.step(Input::Frame(frame))
+    }
+
+    fn exited(&mut self, node: u32, exit: Exit) -> Vec<Output> {
+        self.step(Input::Exited { key: key(node), end: end(exit) })
+    }
+
+    fn tick_at(&mut self, seconds: i64) -> Vec<Output> {
+        self.now = seconds * Time::SECOND_US;
+        self.step(Input::Tick)
+    }
+
+    fn kill(&mut self, node: u32, grace_s: u32) -> Vec<Output> {
+        self.frame(ToRunner::Kill { key: key(node), grace_s, reason: Exit::Cancelled })
+    }
+}
+
+fn ended(node: u32, exit: Exit) -> Output {
+    Output::Send(FromRunner::Ended { key: key(node), end: end(exit) })
+}
+
+fn starts(out: &[Output]) -> usize {
+    out.iter().filter(|o| matches!(o, Output::StartProcess(_))).count()
+}
+
+#[test]
+fn a_known_key_starts_once_and_answers_its_outcome_until_acknowledged() {
+    let mut world = World::connected();
+    assert_eq!(starts(&world.frame(spawn(1, None))), 1);
+    assert_eq!(world.frame(spawn(1, None)), []);
+    assert_eq!(world.exited(1, Exit::Exited(0)), [ended(1, Exit::Exited(0))]);
+    assert_eq!(world.frame(spawn(1, None)), [ended(1, Exit::Exited(0))]);
+    assert_eq!(world.frame(ToRunner::Acknowledge { key: key(1) }), []);
+    assert_eq!(world.machine.known().count(), 0);
+}
+
+#[test]
+fn a_kill_before_its_launch_is_a_tombstone() {
+    let mut world = World::connected();
+    assert_eq!(world.kill(1, 5), []);
+    let out = world.frame(spawn(1, None));
+    assert!(matches!(&out[..], [Output::Send(FromRunner::Ended { end, .. })] if end.exit == Exit::Cancelled));
+    assert_eq!(world.machine.running().count(), 0);
+}
+
+#[test]
+fn sigterm_then_sigkill_after_the_grace_time() {
+    let mut world = World::connected();
+    world.frame(spawn(1, None));
+    assert_eq!(world.kill(1, 5), [Output::Signal(key(1), Signal::Term)]);
+    assert_eq!(world.machine.next_tick_us(), Some(5_000_000));
+    assert_eq!(world.tick_at(4), []);
+    assert_eq!(world.tick_at(5), [Output::Signal(key(1), Signal::Kill)]);
+    assert_eq!(world.tick_at(9), []);
+    assert_eq!(world.exited(1, Exit::Signalled(9)), [ended(1, Exit::Cancelled)]);
+}
+
+#[test]
+fn a_second_kill_shortens_the_grace_time_and_keeps_the_reason() {
+    let mut world = World::connected();
+    world.frame(spawn(1, Some(1)));
+    assert_eq!(world.tick_at(1), [Output::Signal(key(1), Signal::Term)]);
+    assert_eq!(world.kill(1, 0), [Output::Signal(key(1), Signal::Kill)]);
+    assert_eq!(world.kill(1, 0), []);
+    assert_eq!(world.exited(1, Exit::Signalled(9)), [ended(1, Exit::Deadline)]);
+}
+
+#[test]
+fn a_deadline_is_told_as_such() {
+    let mut world = World::connected();
+    world.frame(spawn(1, Some(3)));
+    assert_eq!(world.machine.next_tick_us(), Some(3_000_000));
+    assert_eq!(world.tick_at(3), [Output::Signal(key(1), Signal::Term)]);
+    assert_eq!(world.exited(1, Exit::Signalled(15)), [ended(1, Exit::Deadline)]);
+}
+
+#[test]
+fn without_a_holder_outcomes_are_persisted_and_the_last_end_is_the_runners() {
+    let mut world = World::connected();
+    world.frame(spawn(1, None));
+    world.frame(spawn(2, None));
+    world.exited(1, Exit::Exited(1));
+    assert_eq!(world.step(Input::HolderLost), [Output::PersistOutcome(key(1), end(Exit::Exited(1)))]);
+    assert_eq!(world.frame(spawn(3, None)), []);
+    assert_eq!(
+        world.exited(2, Exit::Exited(0)),
+        [Output::PersistOutcome(key(2), end(Exit::Exited(0))), Output::ExitRunner]
+    );
+}
+
+#[test]
+fn a_holder_that_comes_back_is_told_what_it_missed() {
+    let mut world = World::connected();
+    world.frame(spawn(1, None));
+    world.frame(spawn(2, None));
+    world.step(Input::HolderLost);
+    world.exited(1, Exit::Exited(0));
+    world.step(Input::HolderConnected);
+    let out = world.frame(ToRunner::Hello { protocol: RUNNER_PROTOCOL, build: "b".into() });
+    assert!(matches!(&out[0], Output::Send(FromRunner::Hello { known, .. }) if *known == [key(1), key(2)]));
+    assert_eq!(out[1..], [ended(1, Exit::Exited(0))]);
+    assert_eq!(world.frame(ToRunner::Acknowledge { key: key(1) }), [Output::ForgetOutcome(key(1))]);
+}
+
+#[test]
+fn an_idle_runner_stays_with_its_holder_and_leaves_without() {
+    let mut world = World::connected();
+    world.frame(spawn(1, None));
+    assert_eq!(world.exited(1, Exit::Exited(0)), [ended(1, Exit::Exited(0))]);
+    world.frame(ToRunner::Acknowledge { key: key(1) });
+    assert_eq!(world.tick_at(1_000), []);
+    assert_eq!(world.step(Input::HolderLost), [Output::ExitRunner]);
+}
+
+#[test]
+fn another_protocol_is_refused_with_ours() {
+    let mut world = World::new();
+    world.step(Input::HolderConnected);
+    let out = world.frame(ToRunner::Hello { protocol: RUNNER_PROTOCOL + 1, build: "b".into() });
+    assert!(matches!(&out[..], [Output::Send(FromRunner::Hello { .. }), Output::HangUp]));
+    assert_eq!(world.frame(spawn(1, None)), [Output::HangUp]);
+}
+
+#[test]
+fn outcomes_of_an_earlier_runner_are_known() {
+    let persisted = vec![(key(4), end(Exit::Exited(0)))];
+    let mut machine = Machine::new(identity(), persisted);
+    let now = Now { at: Time(0), clock_us: 0 };
+    let mut out = Vec::new();
+    machine.step(now, Input::HolderConnected, &mut out);
+    machine.step(now, Input::Frame(ToRunner::Hello { protocol: RUNNER_PROTOCOL, build: "b".into() }), &mut out);
+    assert_eq!(out[1..], [ended(4, Exit::Exited(0))]);
+}

@@ -1,0 +1,110 @@
+//! The machine's mounts as a sandbox shows them, and where the writes to each of them go.
+//! It must never mount anything.
+
+use std::path::{Path, PathBuf};
+
+/// A mount of the machine other than `/`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostMount {
+    pub point: PathBuf,
+    /// A directory on a local disk: it gets an overlay of its own. Others are shown read-only.
+    pub disk: bool,
+}
+
+/// File systems that an overlay can have as its lower layer and users keep their files on.
+const DISKS: [&str; 6] = ["ext4", "ext3", "xfs", "btrfs", "zfs", "f2fs"];
+
+/// What a sandbox makes for itself.
+const OWN: [&str; 5] = ["/proc", "/sys", "/dev", "/tmp", "/towpath"];
+
+/// The mounts that sandboxes show, those above others first.
+pub fn host_mounts(home: &Path) -> Vec<HostMount> {
+    parse(&std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default(), home)
+}
+
+/// Directories that get an overlay of their own in a user namespace: what lies below directories of other users cannot be
+/// copied up into an overlay that begins above them.
+pub fn user_mounts() -> Vec<HostMount> {
+    let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.components().count() > 2);
+    let mut points: Vec<PathBuf> = [Some(PathBuf::from("/var/tmp")), home].into_iter().flatten().collect();
+    points.dedup();
+    points.retain(|point| point.is_dir() && !OWN.iter().any(|own| point.starts_with(own)));
+    points.into_iter().map(|point| HostMount { point, disk: true }).collect()
+}
+
+fn parse(mountinfo: &str, home: &Path) -> Vec<HostMount> {
+    let mut mounts: Vec<HostMount> = Vec::new();
+    for line in mountinfo.lines() {
+        // "36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw" (proc(5)).
+        let Some((left, right)) = line.split_once(" - ") else { continue };
+        let (Some(point), Some(kind)) = (left.split(' ').nth(4), right.split(' ').next()) else { continue };
+        let point = PathBuf::from(unescaped(point));
+        let own = point == Path::new("/") || OWN.iter().any(|own| point.starts_with(own)) || point.starts_with(home);
+        if own {
+            continue;
+        }
+        mounts.retain(|mount| mount.point != point);
+        let disk = DISKS.contains(&kind) && point.is_dir();
+        mounts.push(HostMount { point, disk });
+    }
+    mounts
+}
+
+/// Spaces and the like are written as three octal digits.
+fn unescaped(text: &str) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let octal = tail
+            .get(..3)
+            .filter(|_| *first == b'\\')
+            .and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
+        out.push(octal.unwrap_or(*first));
+        rest = if octal.is_some() { &tail[3..] } else { tail };
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// The directory below `scratch` with the layers (`upper`, `work`) of a host mount.
+pub fn layer_of(scratch: &Path, point: &Path) -> PathBuf {
+    scratch.join("mounts").join(point.to_string_lossy().replace('%', "%25").replace('/', "%2F"))
+}
+
+/// The mount point that a name made by `layer_of` stands for.
+pub fn point_of(name: &str) -> PathBuf {
+    PathBuf::from(name.replace("%2F", "/").replace("%25", "%"))
+}
+
+/// The directory below `scratch` with the layers of the bind number `index`.
+pub fn bind_layer(scratch: &Path, index: usize) -> PathBuf {
+    scratch.join(format!("in-{index}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mounts_are_read_and_ours_left_out() {
+        let text = "\
+22 1 8:1 / / rw - ext4 /dev/sda1 rw
+23 22 0:5 / /proc rw - proc proc rw
+24 22 8:2 / /mnt/with\\040space ro shared:3 - nfs server:/x rw
+25 22 8:3 / /h/sandbox rw - tmpfs tmpfs rw
+26 22 8:4 / /etc/hostname rw - ext4 /dev/sda1 rw
+";
+        let mounts = parse(text, Path::new("/h"));
+        let points: Vec<_> = mounts.iter().map(|m| (m.point.to_str().expect("text"), m.disk)).collect();
+        assert_eq!(points, [("/mnt/with space", false), ("/etc/hostname", false)]);
+    }
+
+    #[test]
+    fn a_mount_point_survives_its_name() {
+        for point in ["/data", "/a/b%2Fc d"] {
+            let layer = layer_of(Path::new("/s"), Path::new(point));
+            assert_eq!(layer.parent(), Some(Path::new("/s/mounts")));
+            let name = layer.file_name().expect("name").to_string_lossy().into_owned();
+            assert_eq!(point_of(&name), Path::new(point));
+        }
+    }
+}

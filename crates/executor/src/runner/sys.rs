@@ -1,0 +1,411 @@
+//! The few system calls that rustix does not have: clone with a child function, a fork into namespaces, wait4, capabilities,
+//! mount attributes. All unsafe code of the crate is here.
+//! It must never be used by a process with more than one thread: the children share or copy its memory.
+#![allow(unsafe_code)]
+
+use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::ffi::{CString, c_char, c_int, c_void};
+use std::io;
+use std::ptr;
+
+/// A program that is ready for execve: nothing has to be allocated between clone and exec.
+pub struct Program {
+    path: CString,
+    dir: CString,
+    _texts: Vec<CString>,
+    argv: Vec<*const c_char>,
+    envp: Vec<*const c_char>,
+}
+
+impl Program {
+    /// `path` is what is executed, `argv` what it sees.
+    ///
+    /// # Errors
+    /// A text holds a NUL byte.
+    pub fn new(path: &str, argv: &[String], env: &[(String, String)], dir: &str) -> io::Result<Self> {
+        let mut texts = Vec::with_capacity(argv.len() + env.len());
+        for text in argv {
+            texts.push(c_string(text.clone())?);
+        }
+        for (name, value) in env {
+            texts.push(c_string(format!("{name}={value}"))?);
+        }
+        let pointers = |texts: &[CString]| texts.iter().map(|t| t.as_ptr()).chain([ptr::null()]).collect::<Vec<_>>();
+        let (first, rest) = texts.split_at(argv.len());
+        let (argv, envp) = (pointers(first), pointers(rest));
+        Ok(Self { path: c_string(path.into())?, dir: c_string(dir.into())?, _texts: texts, argv, envp })
+    }
+}
+
+fn c_string(text: String) -> io::Result<CString> {
+    CString::new(text).map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "a text with a NUL byte in it"))
+}
+
+/// What the child does before exec.
+pub struct Setting<'a> {
+    pub stdin: BorrowedFd<'a>,
+    pub stdout: BorrowedFd<'a>,
+    pub stderr: BorrowedFd<'a>,
+    /// Opened `cgroup.procs` files (v1) to join.
+    pub cgroups: &'a [OwnedFd],
+    /// A mount namespace to join.
+    pub mounts: Option<BorrowedFd<'a>>,
+    /// Keep only these capabilities.
+    pub capabilities: Option<u64>,
+    /// `RLIMIT_DATA`, where no cgroup enforces a memory limit.
+    pub data_bytes_max: Option<u64>,
+    /// Die when the parent does.
+    pub die_with_parent: bool,
+}
+
+/// Where starting a program failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    Clone,
+    Setup,
+    Directory,
+    Exec,
+}
+
+struct Child<'a> {
+    program: &'a Program,
+    setting: &'a Setting<'a>,
+    parent: c_int,
+    failed: Option<(Stage, c_int)>,
+}
+
+/// The child makes a handful of system calls on it.
+const STACK_BYTES: usize = 16 << 10;
+
+/// Starts a program in a session of its own and answers its pid and pidfd. The caller stands still until the exec: the
+/// child runs in its memory, as with vfork, so that the cost does not grow with the caller.
+///
+/// # Errors
+/// The stage and the errno.
+pub fn start(program: &Program, setting: &Setting<'_>) -> Result<(i32, OwnedFd), (Stage, io::Error)> {
+    // SAFETY: getpid cannot fail.
+    let parent = unsafe { libc::getpid() };
+    let mut child = Child { program, setting, parent, failed: None };
+    let mut stack = vec![0_u128; STACK_BYTES / 16];
+    let mut pidfd: c_int = -1;
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
+    // SAFETY: the child runs `in_child` on its own stack while we are suspended (CLONE_VFORK), so that `child` and `stack`
+    // outlive it; it only makes system calls and ends in execve or _exit. We have one thread, so nobody else sees its writes.
+    let pid = unsafe {
+        let top = stack.as_mut_ptr().add(stack.len()).cast::<c_void>();
+        libc::clone(in_child, top, flags, ptr::from_mut(&mut child).cast(), &mut pidfd)
+    };
+    if pid < 0 {
+        return Err((Stage::Clone, io::Error::last_os_error()));
+    }
+    // SAFETY: the kernel has just opened it for us.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    // Written by the child through the shared memory: the compiler must not assume the old value.
+    // SAFETY: `child` is alive and the child process has left this memory.
+    match unsafe { ptr::read_volatile(&child.failed) } {
+        None => Ok((pid, pidfd)),
+        Some((stage, errno)) => {
+            let _ = wait(pid, true);
+            Err((stage, io::Error::from_raw_os_error(errno)))
+        }
+    }
+}
+
+extern "C" fn in_child(argument: *mut c_void) -> c_int {
+    // SAFETY: `argument` is the `Child` of `start`, which is suspended and will not touch it until we are gone.
+    unsafe {
+        let child = &mut *argument.cast::<Child<'_>>();
+        let stage = prepare_child(child).err();
+        let stage = stage.unwrap_or_else(|| {
+            libc::execve(child.program.path.as_ptr(), child.program.argv.as_ptr(), child.program.envp.as_ptr());
+            Stage::Exec
+        });
+        ptr::write_volatile(&mut child.failed, Some((stage, *libc::__errno_location())));
+        libc::_exit(127)
+    }
+}
+
+/// Only system calls: no allocation, no locks, no panics.
+unsafe fn prepare_child(child: &Child<'_>) -> Result<(), Stage> {
+    let setting = child.setting;
+    let check = |result: c_int, stage: Stage| if result < 0 { Err(stage) } else { Ok(()) };
+    // SAFETY: plain system calls on descriptors and memory that outlive the call.
+    unsafe {
+        if setting.die_with_parent {
+            check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL), Stage::Setup)?;
+            if libc::getppid() != child.parent {
+                libc::_exit(127);
+            }
+        }
+        libc::setsid();
+        for cgroup in setting.cgroups {
+            check(libc::write(cgroup.as_raw_fd(), c"0".as_ptr().cast(), 1) as c_int, Stage::Setup)?;
+        }
+        if let Some(mounts) = setting.mounts {
+            check(libc::setns(mounts.as_raw_fd(), libc::CLONE_NEWNS), Stage::Setup)?;
+        }
+        if let Some(keep) = setting.capabilities {
+            check(keep_capabilities(keep), Stage::Setup)?;
+        }
+        if let Some(bytes) = setting.data_bytes_max {
+            let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
+            check(libc::setrlimit(libc::RLIMIT_DATA, &limit), Stage::Setup)?;
+        }
+        for (fd, to) in [(setting.stdin, 0), (setting.stdout, 1), (setting.stderr, 2)] {
+            check(libc::dup2(fd.as_raw_fd(), to), Stage::Setup)?;
+        }
+        // Rust ignores SIGPIPE; an ignored signal would stay ignored across exec.
+        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+        let mut none: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&mut none);
+        libc::sigprocmask(libc::SIG_SETMASK, &none, ptr::null_mut());
+        check(libc::chdir(child.program.dir.as_ptr()), Stage::Directory)
+    }
+}
+
+/// Docker's default capabilities less MKNOD: CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, SETGID, SETUID, SETPCAP,
+/// NET_BIND_SERVICE, NET_RAW, SYS_CHROOT, AUDIT_WRITE, SETFCAP.
+pub const TASK_CAPABILITIES: u64 = {
+    let kept = [0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 29, 31];
+    let (mut mask, mut i) = (0, 0);
+    while i < kept.len() {
+        mask |= 1 << kept[i];
+        i += 1;
+    }
+    mask
+};
+
+const CAPABILITIES_MAX: u64 = 63;
+
+unsafe fn keep_capabilities(keep: u64) -> c_int {
+    #[repr(C)]
+    struct Header {
+        version: u32,
+        pid: c_int,
+    }
+    #[repr(C)]
+    #[derive(Clone, Copy)]
+    struct Sets {
+        effective: u32,
+        permitted: u32,
+        inheritable: u32,
+    }
+    const VERSION_3: u32 = 0x2008_0522;
+    // SAFETY: the structures are those of capget(2), version 3.
+    unsafe {
+        for capability in (0..=CAPABILITIES_MAX).filter(|c| keep >> c & 1 == 0) {
+            // Fails past the last capability that the kernel knows.
+            if libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) < 0 {
+                break;
+            }
+        }
+        libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+        let mut header = Header { version: VERSION_3, pid: 0 };
+        let mut sets = [Sets { effective: 0, permitted: 0, inheritable: 0 }; 2];
+        if libc::syscall(libc::SYS_capget, &mut header, sets.as_mut_ptr()) < 0 {
+            return -1;
+        }
+        for (half, set) in sets.iter_mut().enumerate() {
+            let mask = (keep >> (32 * half)) as u32;
+            (set.effective, set.permitted, set.inheritable) = (set.effective & mask, set.permitted & mask, 0);
+        }
+        libc::syscall(libc::SYS_capset, &mut header, sets.as_ptr()) as c_int
+    }
+}
+
+/// Kinds of namespaces for `fork_into`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Namespaces {
+    /// Mount, PID and IPC: needs root.
+    Root,
+    /// The same below a new user namespace.
+    User,
+}
+
+/// Forks. The child, process 1 of new namespaces, runs `body`, whose answer is its exit code.
+///
+/// # Errors
+/// The namespaces are refused, or there is no room for a process.
+pub fn fork_into(namespaces: Namespaces, body: impl FnOnce() -> i32) -> io::Result<(i32, OwnedFd)> {
+    let mut flags = libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_PIDFD | libc::SIGCHLD;
+    if namespaces == Namespaces::User {
+        flags |= libc::CLONE_NEWUSER;
+    }
+    let mut pidfd: c_int = -1;
+    // SAFETY: without CLONE_VM and with no new stack this is fork: the child has its own copy of everything, and we have
+    // one thread, so that no lock is held by somebody who is not there. The trailing arguments are unused on all platforms.
+    let pid = unsafe { libc::syscall(libc::SYS_clone, flags, 0, &mut pidfd, 0, 0) };
+    match pid {
+        ..0 => Err(io::Error::last_os_error()),
+        0 => {
+            // A panic must not unwind into the copy of the runner's loop.
+            let code = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).unwrap_or(101);
+            // SAFETY: ends this process without running anything that belongs to the parent.
+            unsafe { libc::_exit(code) }
+        }
+        // SAFETY: the kernel has just opened it for us.
+        _ => Ok((pid as i32, unsafe { OwnedFd::from_raw_fd(pidfd) })),
+    }
+}
+
+/// How a child ended and what it and the children that it waited for used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reaped {
+    pub pid: i32,
+    pub status: Status,
+    pub cpu_us: u64,
+    pub memory_peak_bytes: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    Exited(i32),
+    Signalled(i32),
+}
+
+/// Reaps a child (-1: any). `None`: none has ended, or there is none.
+///
+/// # Errors
+/// As wait4(2); no child is not one.
+pub fn wait(pid: i32, block: bool) -> io::Result<Option<Reaped>> {
+    let mut status: c_int = 0;
+    loop {
+        // SAFETY: both out-parameters are valid for the call.
+        let (got, usage) = unsafe {
+            let mut usage: libc::rusage = std::mem::zeroed();
+            (libc::wait4(pid, &mut status, if block { 0 } else { libc::WNOHANG }, &mut usage), usage)
+        };
+        if got > 0 {
+            return Ok(Some(reaped(got, status, &usage)));
+        }
+        if got == 0 {
+            return Ok(None);
+        }
+        match io::Error::last_os_error() {
+            error if error.raw_os_error() == Some(libc::EINTR) => {}
+            error if error.raw_os_error() == Some(libc::ECHILD) => return Ok(None),
+            error => return Err(error),
+        }
+    }
+}
+
+fn reaped(pid: c_int, status: c_int, usage: &libc::rusage) -> Reaped {
+    let us = |t: libc::timeval| t.tv_sec as u64 * 1_000_000 + t.tv_usec as u64;
+    let status = if libc::WIFSIGNALED(status) {
+        Status::Signalled(libc::WTERMSIG(status))
+    } else {
+        Status::Exited(libc::WEXITSTATUS(status))
+    };
+    let memory_peak_bytes = (usage.ru_maxrss as u64).saturating_mul(1024);
+    Reaped { pid, status, cpu_us: us(usage.ru_utime) + us(usage.ru_stime), memory_peak_bytes }
+}
+
+/// Descendants whose parent died become our children, so that we see and end what a task left behind.
+pub fn adopt_orphans() {
+    // SAFETY: a plain prctl.
+    unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) };
+}
+
+/// Die when the parent does.
+pub fn die_with_parent() {
+    // SAFETY: a plain prctl.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+}
+
+/// Blocks the signals that an init waits for.
+pub fn block_init_signals() {
+    // SAFETY: the set is initialised before use.
+    unsafe {
+        let set = init_signals();
+        libc::sigprocmask(libc::SIG_BLOCK, &set, ptr::null_mut());
+    }
+}
+
+/// Waits for one of the blocked signals and answers it.
+pub fn next_init_signal() -> i32 {
+    // SAFETY: the set is initialised; no information is asked for.
+    unsafe {
+        let set = init_signals();
+        libc::sigwaitinfo(&set, ptr::null_mut())
+    }
+}
+
+fn init_signals() -> libc::sigset_t {
+    // SAFETY: an all-zero set is valid and is initialised at once.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&mut set);
+        libc::sigaddset(&mut set, libc::SIGCHLD);
+        libc::sigaddset(&mut set, libc::SIGTERM);
+        set
+    }
+}
+
+/// Closes every descriptor from `first` on.
+pub fn close_from(first: RawFd) {
+    // SAFETY: called in an init, which owns nothing above `first` that it would use again.
+    unsafe { libc::syscall(libc::SYS_close_range, first as libc::c_uint, libc::c_uint::MAX, 0) };
+}
+
+/// Makes a mount, and with `recursive` all below it, read-only.
+///
+/// # Errors
+/// As mount_setattr(2) (Linux 5.12).
+pub fn make_read_only(mount: BorrowedFd<'_>, recursive: bool) -> io::Result<()> {
+    #[repr(C)]
+    struct MountAttr {
+        attr_set: u64,
+        attr_clr: u64,
+        propagation: u64,
+        userns_fd: u64,
+    }
+    let attr = MountAttr { attr_set: libc::MOUNT_ATTR_RDONLY, attr_clr: 0, propagation: 0, userns_fd: 0 };
+    let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
+    // SAFETY: `attr` has the layout and size that are passed.
+    let result = unsafe {
+        libc::syscall(libc::SYS_mount_setattr, mount.as_raw_fd(), c"".as_ptr(), flags, &attr, size_of::<MountAttr>())
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Moves `fd` to the number `to`, which stays open across exec.
+///
+/// # Errors
+/// As dup2(2).
+pub fn move_to(fd: BorrowedFd<'_>, to: RawFd) -> io::Result<()> {
+    // SAFETY: replaces a descriptor that nobody owns as an `OwnedFd` in this process.
+    if unsafe { libc::dup2(fd.as_raw_fd(), to) } < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// A descriptor by its number.
+pub fn borrow(fd: RawFd) -> BorrowedFd<'static> {
+    // SAFETY: used in an init for the numbers that `move_to` filled, which stay open as long as it lives.
+    unsafe { BorrowedFd::borrow_raw(fd) }
+}
+
+/// Sends a signal to every process of a group.
+pub fn signal_group(group: i32, signal: i32) {
+    // SAFETY: a plain system call.
+    unsafe { libc::kill(-group, signal) };
+}
+
+/// Sends a signal to one process.
+pub fn signal(pid: i32, signal: i32) {
+    // SAFETY: a plain system call.
+    unsafe { libc::kill(pid, signal) };
+}
+
+/// Moves this process into a mount namespace of its own.
+///
+/// # Errors
+/// As unshare(2).
+pub fn unshare_mounts() -> io::Result<()> {
+    // SAFETY: changes what paths of this single-threaded process mean, no memory.
+    if unsafe { libc::unshare(libc::CLONE_NEWNS) } < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Leaves the session and terminal of whoever started us. Fails, without harm, if we lead a group already.
+pub fn new_session() {
+    // SAFETY: a plain system call.
+    unsafe { libc::setsid() };
+}

@@ -1,0 +1,28 @@
+//! Drives the local executor with a real runner: this executable is the tests, and started again with `__runner` it is the
+//! runner, with `__argosay` the applet.
+
+#[path = "local/harness.rs"]
+mod harness;
+#[path = "local/holder.rs"]
+mod holder;
+#[path = "local/outputs.rs"]
+mod outputs;
+#[path = "local/process.rs"]
+mod process;
+#[path = "local/sandbox.rs"]
+mod sandbox;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().collect();
+    match args.get(1).map(String::as_str) {
+        Some("__runner") => {
+            let home = std::env::var_os("TOWPATH_HOME").map(PathBuf::from).expect("TOWPATH_HOME");
+            executor::runner::main(&home)
+        }
+        Some("__argosay") => executor::argosay::main(&args[2..]),
+        _ => harness::run(&args[1..], &[process::TESTS, sandbox::TESTS, outputs::TESTS, holder::TESTS]),
+    }
+}

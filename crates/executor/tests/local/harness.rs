@@ -1,0 +1,287 @@
+//! A small test runner, and a world with a home and a local executor in it.
+
+use executor::{Catalogue, Executor, ExecutorEvent, Local, LocalSettings};
+use model::attempt::{Amounts, InputFile, Launch, Mount, Outcome, Profile, Wanted, WantedArtifact, WantedParameter};
+use model::input::Epoch;
+use model::{ArtifactRef, AttemptKey, Content, Exit, NodeId, RunId};
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+pub type Test = (&'static str, fn());
+
+/// How long a test waits for something that must come.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Runs the tests whose name holds one of the words.
+pub fn run(args: &[String], suites: &[&[Test]]) -> ExitCode {
+    let words: Vec<&str> = args.iter().filter(|arg| !arg.starts_with('-')).map(String::as_str).collect();
+    let tests: Vec<Test> = suites.iter().flat_map(|suite| suite.iter().copied()).collect();
+    if args.iter().any(|arg| arg == "--list") {
+        tests.iter().for_each(|(name, _)| println!("{name}: test"));
+        return ExitCode::SUCCESS;
+    }
+    let wanted = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word));
+    let mut failed = Vec::new();
+    for (name, test) in tests.iter().filter(|(name, _)| wanted(name)) {
+        let start = Instant::now();
+        let passed = catch_unwind(AssertUnwindSafe(test)).is_ok();
+        println!("test {name} ... {} ({} ms)", if passed { "ok" } else { "FAILED" }, start.elapsed().as_millis());
+        if !passed {
+            failed.push(*name);
+        }
+    }
+    println!("{} failed {failed:?}", failed.len());
+    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+pub struct World {
+    pub dir: tempfile::TempDir,
+    pub store: artifacts::Store,
+    local: Option<Local>,
+    events: Receiver<ExecutorEvent>,
+    seen: Vec<ExecutorEvent>,
+    pub epoch: Epoch,
+    pub known: Vec<AttemptKey>,
+    next: u32,
+    run: RunId,
+}
+
+impl World {
+    pub fn new() -> Self {
+        // Not below /tmp, which every sandbox has its own of.
+        let dir = tempfile::Builder::new().prefix("towpath-executor-").tempdir_in("/var/tmp").expect("a directory");
+        std::fs::create_dir_all(dir.path().join("home")).expect("a home");
+        let store = artifacts::Store::open(&dir.path().join("home/artifacts")).expect("a store");
+        let (_, events) = channel();
+        let name = dir.path().file_name().expect("name").to_string_lossy().into_owned();
+        let mut world = Self {
+            dir,
+            store,
+            local: None,
+            events,
+            seen: Vec::new(),
+            epoch: Epoch(String::new()),
+            known: Vec::new(),
+            next: 0,
+            run: RunId(name),
+        };
+        world.open();
+        world
+    }
+
+    /// A holder begins.
+    pub fn open(&mut self) {
+        let home = self.home();
+        let images = Catalogue::load(&home.join("images.toml")).expect("images");
+        let program = std::env::current_exe().expect("this program");
+        let settings = LocalSettings {
+            home,
+            runner: vec![program.into(), "__runner".into()],
+            artifacts: self.store.clone(),
+            images,
+        };
+        let (sender, events) = channel();
+        let tell = move |event| {
+            // A world that has ended does not listen.
+            let _ = sender.send(event);
+        };
+        self.local = Some(Local::start(settings, Box::new(tell)).expect("executor"));
+        self.events = events;
+        self.seen.clear();
+        self.wait_connected();
+    }
+
+    /// The holder is gone, as after kill -9: nothing is told to the runner.
+    pub fn close(&mut self) {
+        self.local = None;
+    }
+
+    pub fn wait_connected(&mut self) {
+        let (epoch, known) = self.wait("a runner", |event| match event {
+            ExecutorEvent::Connected { epoch, known, .. } => Some((epoch.clone(), known.clone())),
+            _ => None,
+        });
+        self.epoch = epoch;
+        self.known = known;
+    }
+
+    pub fn home(&self) -> PathBuf {
+        self.dir.path().join("home")
+    }
+
+    pub fn local(&self) -> &Local {
+        self.local.as_ref().expect("a holder")
+    }
+
+    pub fn wait<T>(&mut self, what: &str, wanted: impl Fn(&ExecutorEvent) -> Option<T>) -> T {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            if let Some(at) = self.seen.iter().position(|event| wanted(event).is_some()) {
+                return wanted(&self.seen.remove(at)).expect("wanted");
+            }
+            match self.events.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(event) => self.seen.push(event),
+                Err(_) => panic!("{what} did not come; seen: {:?}", self.seen),
+            }
+        }
+    }
+
+    pub fn seen(&self) -> &[ExecutorEvent] {
+        &self.seen
+    }
+
+    /// A launch of a shell command.
+    pub fn sh(&mut self, profile: Profile, command: &str) -> Launch {
+        self.next += 1;
+        Launch {
+            key: AttemptKey { run: self.run.clone(), node: NodeId(self.next), n: 0 },
+            run_name: "test".into(),
+            node_name: format!("test.n{}", self.next),
+            template: "t".into(),
+            image: "busybox".into(),
+            command: vec!["/bin/sh".into(), "-c".into()],
+            args: vec![command.into()],
+            script: None,
+            working_dir: None,
+            env: Vec::new(),
+            mounts: Vec::new(),
+            inputs: Vec::new(),
+            outputs: Wanted::default(),
+            requests: Amounts::default(),
+            limits: Amounts::default(),
+            deadline_s: None,
+            grace_s: 30,
+            python_requirements: Vec::new(),
+            profile,
+            source: None,
+            directory: Some(self.dir.path().to_string_lossy().into_owned()),
+        }
+    }
+
+    pub fn launch(&self, launch: &Launch) {
+        self.local().launch(launch.clone(), &self.epoch);
+    }
+
+    pub fn started(&mut self, key: &AttemptKey) {
+        self.wait("the start", |event| match event {
+            ExecutorEvent::Started { key: started, .. } if started == key => Some(()),
+            _ => None,
+        });
+    }
+
+    pub fn ended(&mut self, key: &AttemptKey) -> Outcome {
+        self.wait("the end", |event| match event {
+            ExecutorEvent::Ended { key: ended, outcome } if ended == key => Some(outcome.clone()),
+            _ => None,
+        })
+    }
+
+    pub fn run(&mut self, launch: &Launch) -> Outcome {
+        self.launch(launch);
+        self.ended(&launch.key)
+    }
+
+    /// Runs it and expects exit code 0; answers its standard output.
+    pub fn output(&mut self, launch: &Launch) -> String {
+        let outcome = self.run(launch);
+        assert_eq!(outcome.exit, Exit::Exited(0), "{outcome:?}\n{}", self.log(&launch.key));
+        outcome.result.expect("a result")
+    }
+
+    pub fn log_path(&self, key: &AttemptKey) -> PathBuf {
+        executor::home::Home::new(&self.home()).log(key)
+    }
+
+    /// The log as "o text" and "e text" lines.
+    pub fn log(&self, key: &AttemptKey) -> String {
+        use artifacts::log::{Reader, Stream};
+        let records = Reader::open(&self.log_path(key)).read_more().unwrap_or_default();
+        let letter = |stream| match stream {
+            Stream::Out => 'o',
+            Stream::Err => 'e',
+            Stream::Note => '!',
+        };
+        records.iter().map(|r| format!("{} {}\n", letter(r.stream), String::from_utf8_lossy(&r.text))).collect()
+    }
+
+    pub fn runner_pid(&self) -> i32 {
+        self.epoch.0.rsplit('/').next().and_then(|pid| pid.parse().ok()).expect("a pid in the epoch")
+    }
+
+    /// A file outside of the home, for tasks without a sandbox to talk by.
+    pub fn path(&self, name: &str) -> String {
+        self.dir.path().join(name).to_string_lossy().into_owned()
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        let pid = self.runner_pid();
+        self.local = None;
+        kill(pid, 9);
+        // Overlays of a user namespace leave directories without permissions.
+        let chmod = std::process::Command::new("/bin/chmod").arg("-Rf").arg("u+rwx").arg(self.dir.path()).status();
+        let _ = chmod;
+    }
+}
+
+pub fn kill(pid: i32, signal: i32) {
+    let _ = std::process::Command::new("/bin/kill").args([format!("-{signal}"), pid.to_string()]).output();
+}
+
+pub fn wants_parameter(launch: &mut Launch, name: &str, path: &str) {
+    launch.outputs.parameters.push(WantedParameter { name: name.into(), path: path.into(), default: None });
+}
+
+pub fn wants_artifact(launch: &mut Launch, name: &str, path: &str) {
+    launch.outputs.artifacts.push(WantedArtifact { name: name.into(), path: path.into(), optional: false });
+}
+
+pub fn has_input(launch: &mut Launch, name: &str, path: &str, content: Content) {
+    let artifact = ArtifactRef { content, bytes: 1, metadata: BTreeMap::new() };
+    launch.inputs.push(InputFile {
+        name: name.into(),
+        path: path.into(),
+        artifact,
+        sub_path: String::new(),
+        mode: None,
+        recurse_mode: false,
+    });
+}
+
+pub fn has_volume(launch: &mut Launch, volume: &str, path: &str) {
+    launch.mounts.push(Mount { volume: volume.into(), path: path.into(), sub_path: String::new(), read_only: false });
+}
+
+pub fn artifact<'a>(outcome: &'a Outcome, name: &str) -> &'a ArtifactRef {
+    let found = outcome.artifacts.iter().find(|a| a.name == name).and_then(|a| a.artifact.as_ref());
+    found.unwrap_or_else(|| panic!("no artifact {name} in {outcome:?}"))
+}
+
+pub fn parameter<'a>(outcome: &'a Outcome, name: &str) -> &'a str {
+    let found = outcome.parameters.iter().find(|p| p.name == name);
+    found.map_or_else(|| panic!("no parameter {name} in {outcome:?}"), |p| &p.value)
+}
+
+/// Waits until it holds; what is waited for has no event.
+pub fn until(what: &str, holds: impl Fn() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < end, "{what} did not come to be");
+        std::thread::yield_now();
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+pub fn is_alive(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
+}
+
+pub fn number_in(path: &Path) -> Option<i32> {
+    std::fs::read_to_string(path).ok()?.trim().parse().ok()
+}

@@ -1,0 +1,305 @@
+//! The legality of events, one by one, by a bookkeeping of its own.
+//! It must never ask the engine what is legal.
+
+use super::Violation;
+use super::limits;
+use model::event::{AttemptEnded, CallAdded, NodeAdded, NodeEnded, Placement, Recorded};
+use model::plan::{RetryPolicy, Template};
+use model::{Event, Exit, NodeId, NodeKind, Phase, Plan, RunPhase, Time};
+use std::collections::BTreeMap;
+
+#[derive(Default)]
+pub(super) struct Replay {
+    pub violations: Vec<Violation>,
+    pub plan: Option<Plan>,
+    pub nodes: Vec<Node>,
+    position: u64,
+    at: Time,
+    ended: bool,
+    shutdown: bool,
+    deadline: bool,
+    /// A call whose child comes with the next event.
+    expected_child: Option<CallAdded>,
+    calls: BTreeMap<(NodeId, String, u32), NodeId>,
+}
+
+/// A node as far as the rules here need it.
+pub(super) struct Node {
+    pub kind: NodeKind,
+    pub phase: Phase,
+    pub template: Option<model::TemplateId>,
+    pub boundary: Option<NodeId>,
+    /// Who has to know of its end.
+    pub container: Option<NodeId>,
+    /// Requested at run time, itself or what it hangs under: limits do not count it.
+    pub requested: bool,
+    attempt: Attempt,
+    tries: Vec<NodeId>,
+    delayed_until: Option<Time>,
+}
+
+#[derive(Default)]
+struct Attempt {
+    n: u32,
+    started: bool,
+    ended: Option<Exit>,
+}
+
+impl Replay {
+    fn violate(&mut self, invariant: &'static str, what: String) {
+        self.violations.push(Violation { invariant, position: Some(self.position), what });
+    }
+
+    pub fn take(&mut self, position: u64, recorded: &Recorded) {
+        self.position = position;
+        if recorded.at < self.at {
+            self.violate("I8", "time runs backwards".into());
+        }
+        self.at = recorded.at;
+        let event = &recorded.event;
+        if (position == 0) != matches!(event, Event::RunCreated(_)) {
+            self.violate("I8", format!("{} where it may not stand", event.kind()));
+        }
+        if self.ended && !matches!(event, Event::AttemptEnded(_)) {
+            self.violate("I8", format!("{} after the run's end", event.kind()));
+        }
+        if self.expected_child.is_some() && !matches!(event, Event::NodeAdded(_)) {
+            self.violate("I8", "a call without its child".into());
+        }
+        if let Some(node) = node_of(event)
+            && node.index() >= self.nodes.len()
+        {
+            return self.violate("I8", format!("{} of node {}, which is not there", event.kind(), node.0));
+        }
+        self.follow(event);
+    }
+
+    fn follow(&mut self, event: &Event) {
+        match event {
+            Event::RunCreated(record) => self.plan = Some(record.plan.clone()),
+            Event::NodeAdded(added) => self.node_added(added),
+            Event::AttemptStarted { node, n, .. } => self.attempt_started(*node, *n),
+            Event::AttemptEnded(ended) => self.attempt_ended(ended),
+            Event::AttemptAdded { node, n } => self.attempt_added(*node, *n),
+            Event::NodeEnded(ended) => self.node_ended(ended),
+            Event::LoopOpened(opened) => {
+                if self.is_ended(opened.node) {
+                    self.violate("I8", format!("the loop of node {} opens after its end", opened.node.0));
+                }
+            }
+            Event::RetryDelayed { node, until, .. } => {
+                if self.is_ended(*node) || self.node(*node).kind != NodeKind::Retry {
+                    self.violate("I8", format!("node {} backs off and cannot", node.0));
+                }
+                self.nodes[node.index()].delayed_until = Some(*until);
+            }
+            Event::ShutdownRequested { .. } => self.shutdown = true,
+            Event::DeadlineExceeded => self.deadline = true,
+            Event::CallAdded(call) => self.call_added(call),
+            Event::RunEnded { phase, .. } => self.run_ended(*phase),
+            Event::EnvironmentLocked(_) | Event::RunResumed { .. } => {}
+        }
+    }
+
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id.index()]
+    }
+
+    fn is_ended(&self, id: NodeId) -> bool {
+        self.node(id).phase.is_fulfilled()
+    }
+
+    pub fn template(&self, id: NodeId) -> Option<&Template> {
+        self.plan.as_ref()?.templates.get(self.node(id).template?.index())
+    }
+
+    fn node_added(&mut self, added: &NodeAdded) {
+        if added.node.index() != self.nodes.len() {
+            return self.violate("I8", format!("node {} is added as number {}", added.node.0, self.nodes.len()));
+        }
+        let call = self.expected_child.take();
+        if call.as_ref().is_some_and(|call| call.child != added.node || added.place != Placement::Under(call.parent)) {
+            self.violate("I8", format!("node {} is not the child that was called for", added.node.0));
+        }
+        let container = match &added.place {
+            Placement::Root => None,
+            Placement::Under(parent) => Some(*parent),
+            Placement::After(_) => added.boundary,
+        };
+        let before = if let Placement::After(before) = &added.place { &before[..] } else { &[] };
+        let above = [container, added.boundary];
+        let unknown = above.into_iter().flatten().chain(before.iter().copied()).any(|id| id >= added.node);
+        if unknown || container.is_none() != (added.node == NodeId::ROOT) {
+            return self.violate("I8", format!("node {} hangs nowhere", added.node.0));
+        }
+        for id in above.into_iter().flatten() {
+            if self.is_ended(id) {
+                self.violate("children", format!("node {} is added under node {}, which has ended", added.node.0, id.0));
+            }
+        }
+        for id in before {
+            if !self.is_ended(*id) {
+                self.violate("order", format!("node {} is added before node {} has ended", added.node.0, id.0));
+            }
+        }
+        if (self.shutdown || self.deadline) && !added.phase.is_fulfilled() && added.kind == NodeKind::Pod {
+            self.violate("order", format!("node {} is added though the run is being stopped", added.node.0));
+        }
+        if let Some(retry) = container.filter(|_| added.retried) {
+            self.try_added(retry, added.node);
+        }
+        let requested = call.is_some() || above.into_iter().flatten().any(|id| self.node(id).requested);
+        self.nodes.push(Node {
+            kind: added.kind,
+            phase: added.phase,
+            template: added.template,
+            boundary: added.boundary,
+            container,
+            requested,
+            attempt: Attempt::default(),
+            tries: Vec::new(),
+            delayed_until: None,
+        });
+        if let Some(excess) = limits::excess(self, added.node) {
+            self.violate("I9", excess);
+        }
+    }
+
+    /// A further try is the policy's, never more.
+    fn try_added(&mut self, retry: NodeId, id: NodeId) {
+        let tries = self.node(retry).tries.len();
+        if let Some(last) = self.node(retry).tries.last().copied() {
+            let phase = self.node(last).phase;
+            if !phase.is_failed_or_error() {
+                self.violate("I2", format!("node {} is tried again after {}", retry.0, phase.as_str()));
+            }
+            if self.node(retry).delayed_until.is_some_and(|until| until > self.at) {
+                self.violate("policy", format!("node {} is tried again before its back-off is over", retry.0));
+            }
+            let strategy = self.template(retry).and_then(|template| template.retry.as_ref());
+            let limit = strategy.and_then(|strategy| strategy.limit.as_ref()?.as_str().parse::<usize>().ok());
+            let policy = strategy.map(|strategy| match (strategy.policy, &strategy.expression) {
+                (Some(policy), _) => policy,
+                (None, Some(_)) => RetryPolicy::Always,
+                (None, None) => RetryPolicy::OnFailure,
+            });
+            let forbidden = match policy {
+                Some(RetryPolicy::OnFailure) => phase == Phase::Error,
+                Some(RetryPolicy::OnError) => phase == Phase::Failed,
+                _ => false,
+            };
+            if forbidden || limit.is_some_and(|limit| tries > limit) {
+                self.violate("policy", format!("node {} is tried a {}. time after {}", retry.0, tries + 1, phase.as_str()));
+            }
+        }
+        let node = &mut self.nodes[retry.index()];
+        node.tries.push(id);
+        node.delayed_until = None;
+    }
+
+    fn attempt_started(&mut self, id: NodeId, n: u32) {
+        let node = self.node(id);
+        let (ended, right, again) = (node.phase.is_fulfilled(), node.attempt.n == n, node.attempt.started);
+        if node.kind != NodeKind::Pod || !right {
+            self.violate("I3", format!("attempt {n} of node {} starts and is not the one that counts", id.0));
+        } else if ended {
+            self.violate("children", format!("attempt {n} of node {} starts after the node's end", id.0));
+        } else if again {
+            self.violate("I3", format!("attempt {n} of node {} starts a second time", id.0));
+        } else if self.shutdown || self.deadline {
+            self.violate("order", format!("attempt {n} of node {} starts though the run is being stopped", id.0));
+        } else if let Some(above) = limits::above(self, id).into_iter().find(|above| self.is_ended(*above)) {
+            self.violate("children", format!("attempt {n} of node {} starts, and node {} above has ended", id.0, above.0));
+        }
+        let attempt = &mut self.nodes[id.index()].attempt;
+        attempt.started = true;
+        self.nodes[id.index()].phase = Phase::Running;
+    }
+
+    fn attempt_ended(&mut self, ended: &AttemptEnded) {
+        let node = self.node(ended.node);
+        if node.attempt.n != ended.n || node.kind != NodeKind::Pod {
+            self.violate("I4", format!("an outcome of attempt {} of node {}, which does not count", ended.n, ended.node.0));
+        } else if node.attempt.ended.is_some() {
+            self.violate("I4", format!("attempt {} of node {} ends a second time", ended.n, ended.node.0));
+        } else if !node.attempt.started && !matches!(ended.exit, Exit::NotStarted(_)) {
+            self.violate("I4", format!("attempt {} of node {} ends and never started", ended.n, ended.node.0));
+        }
+        self.nodes[ended.node.index()].attempt.ended = Some(ended.exit.clone());
+    }
+
+    fn attempt_added(&mut self, id: NodeId, n: u32) {
+        let once = self.template(id).is_some_and(|template| template.at_most_once);
+        let node = self.node(id);
+        let (ended, attempt) = (node.phase.is_fulfilled(), &node.attempt);
+        if n != attempt.n + 1 {
+            self.violate("I3", format!("attempt {n} of node {} follows attempt {}", id.0, attempt.n));
+        } else if ended || once {
+            self.violate("I2", format!("node {} gets attempt {n} and may not", id.0));
+        } else if !matches!(attempt.ended, Some(Exit::Lost(_))) {
+            let before = attempt.ended.clone();
+            self.violate("I2", format!("node {} gets attempt {n} after {before:?}", id.0));
+        }
+        let node = &mut self.nodes[id.index()];
+        node.attempt = Attempt { n, ..Attempt::default() };
+        node.phase = Phase::Pending;
+    }
+
+    fn node_ended(&mut self, ended: &NodeEnded) {
+        if self.is_ended(ended.node) {
+            self.violate("I4", format!("node {} ends a second time", ended.node.0));
+        }
+        if !ended.phase.is_fulfilled() {
+            self.violate("I8", format!("node {} ends as {}", ended.node.0, ended.phase.as_str()));
+        }
+        let node = self.node(ended.node);
+        let succeeded = ended.phase == Phase::Succeeded;
+        if succeeded && node.kind == NodeKind::Pod && node.attempt.ended != Some(Exit::Exited(0)) {
+            self.violate("I2", format!("node {} succeeds without a process that did", ended.node.0));
+        }
+        self.nodes[ended.node.index()].phase = ended.phase;
+    }
+
+    fn call_added(&mut self, call: &CallAdded) {
+        let key = (call.parent, call.name.clone(), call.counter);
+        let parent = self.node(call.parent);
+        if parent.phase != Phase::Running || parent.attempt.ended.is_some() {
+            self.violate("children", format!("node {} calls and does not run", call.parent.0));
+        }
+        if self.calls.insert(key, call.child).is_some() {
+            self.violate("I2", format!("call {}({}) of node {} is recorded twice", call.name, call.counter, call.parent.0));
+        }
+        self.expected_child = Some(call.clone());
+    }
+
+    fn run_ended(&mut self, phase: RunPhase) {
+        self.ended = true;
+        let open = self.nodes.iter().position(|node| !node.phase.is_fulfilled());
+        if let Some(index) = open {
+            self.violate("I5", format!("the run ends before node {index}"));
+        }
+        let root = self.nodes.first().map(|node| node.phase);
+        let expected = match root {
+            _ if self.shutdown => RunPhase::Failed,
+            Some(Phase::Failed) => RunPhase::Failed,
+            Some(Phase::Error) => RunPhase::Error,
+            _ => RunPhase::Succeeded,
+        };
+        if phase != expected {
+            self.violate("I8", format!("the run ends as {}, its root as {root:?}", phase.as_str()));
+        }
+    }
+}
+
+fn node_of(event: &Event) -> Option<NodeId> {
+    match event {
+        Event::AttemptStarted { node, .. } | Event::AttemptAdded { node, .. } | Event::RetryDelayed { node, .. } => {
+            Some(*node)
+        }
+        Event::AttemptEnded(ended) => Some(ended.node),
+        Event::NodeEnded(ended) => Some(ended.node),
+        Event::LoopOpened(opened) => Some(opened.node),
+        Event::CallAdded(call) => Some(call.parent),
+        _ => None,
+    }
+}

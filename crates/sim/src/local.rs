@@ -1,0 +1,297 @@
+//! Stands for `executor::Local`, which is threads: attempts between the pump and the runner, staged, sent, collected, told again.
+//! It must never be cleverer than the real one: what it does not do, that does not do either.
+
+use crate::happening::{Happening, LinkId};
+use crate::rng::Rng;
+use crate::world::World;
+use driver::pump::In;
+use model::attempt::{Amounts, Launch, Outcome, Profile};
+use model::command::KillReason;
+use model::input::Epoch;
+use model::limits::GRACE_SECONDS;
+use model::node::Parameter;
+use model::runner::{Ended, FromRunner, RUNNER_PROTOCOL, Spawn, ToRunner};
+use model::{AttemptKey, Exit, Time};
+use std::collections::{BTreeMap, BTreeSet};
+
+#[derive(Default)]
+pub(crate) struct Local {
+    /// A connection that was not greeted yet.
+    pub greeting: Option<LinkId>,
+    pub link: Option<Link>,
+    attempts: BTreeMap<AttemptKey, Attempt>,
+    stashed: BTreeMap<AttemptKey, Ended>,
+    waiting: Vec<(Launch, Epoch)>,
+}
+
+pub(crate) struct Link {
+    pub id: LinkId,
+    epoch: Epoch,
+    known: BTreeSet<AttemptKey>,
+}
+
+struct Attempt {
+    launch: Launch,
+    epoch: Epoch,
+    at: At,
+}
+
+enum At {
+    Staging,
+    Running,
+    Collecting,
+    Done(Box<Outcome>),
+}
+
+impl World {
+    fn local(&mut self) -> Option<&mut Local> {
+        self.holder.as_mut().map(|holder| &mut holder.local)
+    }
+
+    pub(crate) fn local_launch(&mut self, launch: Launch, epoch: Epoch) {
+        let (life, now) = (self.life, self.wall());
+        let stage_us = self.rng.skewed(self.options.disk_work_us.0, self.options.disk_work_us.1);
+        let at = self.clock + stage_us;
+        let Some(local) = self.local() else { return };
+        let key = launch.key.clone();
+        if let Some(attempt) = local.attempts.get(&key) {
+            if let At::Done(outcome) = &attempt.at {
+                let outcome = outcome.clone();
+                self.to_inbox(In::Ended { key, outcome });
+            }
+            return;
+        }
+        let Some(link) = &local.link else {
+            local.waiting.push((launch, epoch));
+            return;
+        };
+        let known = link.known.contains(&key) || local.stashed.contains_key(&key);
+        if !known && link.epoch != epoch {
+            let lost = Box::new(Outcome::bare(Exit::Lost("its runner is gone".into()), now));
+            return self.to_inbox(In::Ended { key, outcome: lost });
+        }
+        let epoch = link.epoch.clone();
+        let state = if known { At::Running } else { At::Staging };
+        local.attempts.insert(key.clone(), Attempt { launch, epoch, at: state });
+        if !known {
+            self.queue.at(at, Happening::Staged(life, key));
+        } else if let Some(ended) = local.stashed.remove(&key) {
+            self.local_ended(key, ended);
+        }
+    }
+
+    pub(crate) fn local_staged(&mut self, key: AttemptKey) {
+        let fails = !self.calm && self.rng.per_mille(self.options.stage_fails);
+        let now = self.wall();
+        let Some(local) = self.local() else { return };
+        let Some(attempt) = local.attempts.get_mut(&key) else { return };
+        if fails {
+            let outcome = Outcome::bare(Exit::NotStarted("cannot be staged".into()), now);
+            return self.local_done(key, outcome);
+        }
+        attempt.at = At::Running;
+        let spawn = spawn(&attempt.launch);
+        let epoch = attempt.epoch.clone();
+        if let Some(link) = local.link.as_ref().filter(|link| link.epoch == epoch) {
+            let id = link.id;
+            self.send_to_runner(id, ToRunner::Spawn(Box::new(spawn)));
+        }
+    }
+
+    fn local_ended(&mut self, key: AttemptKey, ended: Ended) {
+        let life = self.life;
+        let at = self.clock + self.rng.skewed(self.options.disk_work_us.0, self.options.disk_work_us.1);
+        let Some(local) = self.local() else { return };
+        match local.attempts.get_mut(&key) {
+            None => {
+                local.stashed.insert(key, ended);
+            }
+            Some(attempt) if matches!(attempt.at, At::Staging | At::Running) => {
+                attempt.at = At::Collecting;
+                self.queue.at(at, Happening::Collected(life, key, ended));
+            }
+            Some(_) => {}
+        }
+    }
+
+    pub(crate) fn local_collected(&mut self, key: AttemptKey, ended: Ended) {
+        let seed = self.seed;
+        let Some(local) = self.local() else { return };
+        let Some(attempt) = local.attempts.get(&key) else { return };
+        let outcome = outcome(seed, &attempt.launch, ended);
+        self.local_done(key, outcome);
+    }
+
+    fn local_done(&mut self, key: AttemptKey, outcome: Outcome) {
+        let Some(local) = self.local() else { return };
+        let Some(attempt) = local.attempts.get_mut(&key) else { return };
+        attempt.at = At::Done(Box::new(outcome.clone()));
+        let report = In::Ended { key, outcome: Box::new(outcome) };
+        if !self.calm && self.rng.per_mille(self.options.duplicate) {
+            let at = self.clock + self.rng.skewed(10, 20_000_000);
+            self.queue.at(at, Happening::Inbox(self.life, Box::new(report.clone())));
+        }
+        self.to_inbox(report);
+    }
+
+    pub(crate) fn local_kill(&mut self, key: AttemptKey, why: KillReason) {
+        let (grace_s, reason) = match why {
+            KillReason::Terminated => (0, Exit::Cancelled),
+            KillReason::Stopped | KillReason::TimedOut => (GRACE_SECONDS, Exit::Cancelled),
+            KillReason::Deadline => (GRACE_SECONDS, Exit::Deadline),
+        };
+        let now = self.wall();
+        let Some(local) = self.local() else { return };
+        if let Some(link) = &local.link {
+            let id = link.id;
+            return self.send_to_runner(id, ToRunner::Kill { key, grace_s, reason });
+        }
+        let before = local.waiting.len();
+        local.waiting.retain(|(launch, _)| launch.key != key);
+        if local.waiting.len() < before {
+            let outcome = Box::new(Outcome::bare(reason, now));
+            self.to_inbox(In::Ended { key, outcome });
+        }
+    }
+
+    pub(crate) fn local_acknowledge(&mut self, key: AttemptKey) {
+        let Some(local) = self.local() else { return };
+        local.stashed.remove(&key);
+        local.attempts.remove(&key);
+        if let Some(link) = &mut local.link {
+            link.known.remove(&key);
+            let id = link.id;
+            self.send_to_runner(id, ToRunner::Acknowledge { key });
+        }
+    }
+
+    /// The runner greets.
+    fn local_connected(&mut self, id: LinkId, epoch: Epoch, known: Vec<AttemptKey>) {
+        let now = self.wall();
+        let Some(local) = self.local() else { return };
+        local.greeting = None;
+        local.stashed.clear();
+        let link = Link { id, epoch: epoch.clone(), known: known.iter().cloned().collect() };
+        let gone = |a: &Attempt| a.epoch != epoch && matches!(a.at, At::Staging | At::Running);
+        let lost: Vec<AttemptKey> = local
+            .attempts
+            .iter()
+            .filter(|(key, attempt)| gone(attempt) && !link.known.contains(*key))
+            .map(|(key, _)| key.clone())
+            .collect();
+        local.link = Some(link);
+        let waiting = std::mem::take(&mut local.waiting);
+        self.tell(|| format!("holder: connected to {}, which knows {} attempts", epoch.0, known.len()));
+        self.to_inbox(In::Connected { epoch, known });
+        for key in lost {
+            self.local_done(key, Outcome::bare(Exit::Lost("its runner is gone".into()), now));
+        }
+        for (launch, epoch) in waiting {
+            self.local_launch(launch, epoch);
+        }
+    }
+
+    /// A frame of the runner reaches the holder.
+    pub(crate) fn holder_receives(&mut self, id: LinkId, frame: FromRunner) {
+        let Some(local) = self.local() else { return };
+        let greeted = local.link.as_ref().is_some_and(|link| link.id == id);
+        match frame {
+            FromRunner::Hello { epoch, known, .. } if local.greeting == Some(id) => {
+                self.local_connected(id, epoch, known);
+            }
+            FromRunner::Ended { key, end } if greeted => {
+                self.tell(|| format!("holder <- {key} ended: {:?}", end.exit));
+                self.local_ended(key, end);
+            }
+            _ => {}
+        }
+    }
+
+    pub(crate) fn holder_sees_break(&mut self, id: LinkId) {
+        let Some(local) = self.local() else { return };
+        if local.greeting == Some(id) {
+            local.greeting = None;
+        } else if local.link.as_ref().is_some_and(|link| link.id == id) {
+            local.link = None;
+            self.tell(|| "holder: the runner is gone".to_string());
+            self.to_inbox(In::Disconnected);
+        } else {
+            return;
+        }
+        self.plan_connect();
+    }
+
+    pub(crate) fn plan_connect(&mut self) {
+        let at = self.clock + self.rng.skewed(100, 1_000_000);
+        self.queue.at(at, Happening::Connect(self.life));
+    }
+
+    pub(crate) fn connect(&mut self) {
+        let number = self.next_number();
+        let Some(local) = self.local() else { return };
+        if local.link.is_some() || local.greeting.is_some() {
+            return;
+        }
+        local.greeting = Some(number);
+        self.connect_runner(number);
+        self.send_to_runner(number, ToRunner::Hello { protocol: RUNNER_PROTOCOL, build: "sim".into() });
+    }
+
+    fn send_to_runner(&mut self, id: LinkId, frame: ToRunner) {
+        if self.live_link != Some(id) {
+            return;
+        }
+        let delay = self.rng.skewed(self.options.link_us.0, self.options.link_us.1);
+        let at = (self.clock + delay).max(self.last_to_runner);
+        self.last_to_runner = at;
+        let twice = !matches!(frame, ToRunner::Hello { .. }) && !self.calm && self.rng.per_mille(self.options.duplicate);
+        if twice {
+            self.queue.at(at, Happening::ToRunner(id, Box::new(frame.clone())));
+        }
+        self.queue.at(at, Happening::ToRunner(id, Box::new(frame)));
+    }
+}
+
+fn spawn(launch: &Launch) -> Spawn {
+    Spawn {
+        key: launch.key.clone(),
+        argv: vec![launch.template.clone()],
+        env: Vec::new(),
+        directory: "/".into(),
+        profile: Profile::Standard,
+        binds: Vec::new(),
+        scratch: String::new(),
+        log: String::new(),
+        stdout: String::new(),
+        limits: Amounts::default(),
+        deadline_s: launch.deadline_s,
+        grace_s: launch.grace_s,
+        log_bytes_max: 1,
+        masked: Vec::new(),
+    }
+}
+
+/// What was collected: outputs that are the node's own, whichever attempt made them.
+fn outcome(seed: u64, launch: &Launch, ended: Ended) -> Outcome {
+    let mut rng = Rng::named(seed, &format!("outputs of {}/{}", launch.key.run, launch.key.node.0));
+    let done = ended.exit == Exit::Exited(0);
+    let value = |rng: &mut Rng| rng.below(5).to_string();
+    Outcome {
+        started_at: ended.started_at,
+        usage: ended.usage,
+        result: done.then(|| (*rng.pick(&["[1,2,3]", "[\"a\",\"b\"]", "[]", "[0]"])).to_string()),
+        parameters: if done {
+            let names = launch.outputs.parameters.iter();
+            names.map(|wanted| Parameter { name: wanted.name.clone(), value: value(&mut rng) }).collect()
+        } else {
+            Vec::new()
+        },
+        ..Outcome::bare(ended.exit, ended.ended_at)
+    }
+}
+
+impl World {
+    pub(crate) fn wall(&self) -> Time {
+        Time(self.clock + self.wall_offset)
+    }
+}
