@@ -40,7 +40,10 @@ impl Runs {
     pub fn open(place: &Place) -> Result<Self, Fault> {
         match place.reader()? {
             Some(reader) => Ok(Self { reader }),
-            None => Err(Fault::usage(format!("no run in {} yet; start one with `towpath run FILE`", place.home.root().display()))),
+            None => Err(Fault::usage(format!(
+                "no run in {} yet; start one with `towpath run FILE`",
+                place.home.root().display()
+            ))),
         }
     }
 
@@ -64,7 +67,8 @@ impl Runs {
             return found.ok_or_else(|| Fault::usage(format!("there is no {wanted}: this home has fewer runs")));
         }
         let named = |column: &'static str| {
-            let filter = Filter { equals: vec![(column, Cell::Text(wanted.into()))], limit: Some(1), ..Filter::default() };
+            let filter =
+                Filter { equals: vec![(column, Cell::Text(wanted.into()))], limit: Some(1), ..Filter::default() };
             self.reader.select(&RUNS, &filter).map(|rows| rows.into_iter().find_map(line))
         };
         if let Some(found) = named("name")? {
@@ -74,18 +78,26 @@ impl Runs {
             return Ok(found);
         }
         let all = self.list(None, 0)?;
-        let begins = |run: &&RunLine| !wanted.is_empty() && (run.name.starts_with(wanted) || run.id.0.starts_with(wanted));
+        let begins =
+            |run: &&RunLine| !wanted.is_empty() && (run.name.starts_with(wanted) || run.id.0.starts_with(wanted));
         let mut matching: Vec<&RunLine> = all.iter().filter(begins).collect();
         match (matching.pop(), matching.is_empty()) {
             (Some(only), true) => Ok(only.clone()),
             (Some(last), false) => {
                 matching.push(last);
                 let names: Vec<&str> = matching.iter().take(8).map(|run| run.name.as_str()).collect();
-                Err(Fault::usage(format!("'{wanted}' begins the names of {} runs: {}", matching.len(), names.join(", "))))
+                Err(Fault::usage(format!(
+                    "'{wanted}' begins the names of {} runs: {}",
+                    matching.len(),
+                    names.join(", ")
+                )))
             }
             (None, _) => {
                 let near = nearest(wanted, all.iter().map(|run| run.name.as_str()));
-                let help = near.map_or_else(|| "`towpath list` shows what there is".into(), |near| format!("did you mean '{near}'?"));
+                let help = near.map_or_else(
+                    || "`towpath list` shows what there is".into(),
+                    |near| format!("did you mean '{near}'?"),
+                );
                 Err(Fault::usage(format!("no run '{wanted}' in this home; {help}")))
             }
         }

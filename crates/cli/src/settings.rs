@@ -38,7 +38,8 @@ impl Settings {
         }
         let of_environment = std::env::var_os("TOWPATH_HOME").filter(|value| !value.is_empty()).map(PathBuf::from);
         let home = home.map(Path::to_path_buf).or(of_environment).or(found.home).or_else(default_home);
-        let home = home.ok_or_else(|| Fault::usage("no home: neither TOWPATH_HOME nor HOME is set; give one with --home"))?;
+        let home =
+            home.ok_or_else(|| Fault::usage("no home: neither TOWPATH_HOME nor HOME is set; give one with --home"))?;
         let home = std::path::absolute(&home).map_err(Fault::machine)?;
         Ok(Self {
             home,
@@ -83,7 +84,8 @@ impl Found {
                     self.jobs = self.jobs.or(Some(jobs.ok_or_else(|| wrong("a number from 1 on"))?));
                 }
                 "profile" => {
-                    let profile = value.as_str().and_then(profile).ok_or_else(|| wrong("\"trusted\" or \"standard\""))?;
+                    let profile =
+                        value.as_str().and_then(profile).ok_or_else(|| wrong("\"trusted\" or \"standard\""))?;
                     self.profile = self.profile.or(Some(profile));
                 }
                 "durability" => {
@@ -96,7 +98,10 @@ impl Found {
                 }
                 _ => {
                     let near = crate::runs::nearest(key, KEYS.iter().copied());
-                    let help = near.map_or_else(|| format!("there is: {}", KEYS.join(", ")), |near| format!("did you mean '{near}'?"));
+                    let help = near.map_or_else(
+                        || format!("there is: {}", KEYS.join(", ")),
+                        |near| format!("did you mean '{near}'?"),
+                    );
                     return Err(at(format!("unknown key '{key}'; {help}")));
                 }
             }

@@ -18,7 +18,8 @@ pub fn holder(args: impl Iterator<Item = OsString>) -> ExitCode {
     let args: Vec<String> = args.map(|word| word.to_string_lossy().into_owned()).collect();
     let value = |flag: &str| args.iter().position(|word| word == flag).and_then(|at| args.get(at + 1));
     let jobs = value("--jobs").and_then(|text| text.parse().ok());
-    let durability = if value("--durability").is_some_and(|text| text == "full") { Durability::Full } else { Durability::Normal };
+    let durability =
+        if value("--durability").is_some_and(|text| text == "full") { Durability::Full } else { Durability::Normal };
     let Some(root) = home_of_environment() else { return ExitCode::from(MACHINE) };
     driver::holder::main(Parts {
         home: Home::new(&root),
@@ -72,7 +73,8 @@ pub struct Place {
 impl Place {
     /// `jobs`: what a holder that has to be started admits at once.
     pub fn new(settings: &Settings, jobs: Option<u32>) -> Result<Self, Fault> {
-        let program = std::env::current_exe().map_err(|error| Fault::machine(format!("our own binary cannot be found: {error}")))?;
+        let program = std::env::current_exe()
+            .map_err(|error| Fault::machine(format!("our own binary cannot be found: {error}")))?;
         let mut argv = vec![program.into(), "__holder".into()];
         if let Some(jobs) = jobs.or(settings.jobs) {
             argv.extend(["--jobs".into(), jobs.to_string().into()]);

@@ -1,8 +1,8 @@
 //! A client of a home's holder: finds it, or starts it, and asks it.
 //! It must never write the home itself, apart from making its directory.
 
-use crate::home::{Home, HomeError};
 use crate::holder::{BUSY, READY};
+use crate::home::{Home, HomeError};
 use crate::protocol::{self, Greeting, PROTOCOL, PROTOCOL_MIN, Reply, Request};
 use std::ffi::OsString;
 use std::fs::OpenOptions;
@@ -28,7 +28,9 @@ pub enum ClientError {
     NotStarted(String, PathBuf),
     #[error("the holder of this home does not answer: {0}; see {1}")]
     Silent(io::Error, PathBuf),
-    #[error("the holder of this home is of version {build}, which speaks another protocol; let its runs end, or use that version")]
+    #[error(
+        "the holder of this home is of version {build}, which speaks another protocol; let its runs end, or use that version"
+    )]
     OtherProtocol { build: String },
     #[error("the holder of this home ended; see {0}")]
     Gone(PathBuf),
@@ -64,7 +66,10 @@ impl HolderCommand {
         let failed = |error: io::Error| ClientError::NotStarted(error.to_string(), home.holder_log());
         let log = OpenOptions::new().create(true).append(true).open(home.holder_log());
         let log = log.map_err(|error| {
-            ClientError::CannotHold(format!("{}: {error}; choose another home with --home or TOWPATH_HOME", home.root().display()))
+            ClientError::CannotHold(format!(
+                "{}: {error}; choose another home with --home or TOWPATH_HOME",
+                home.root().display()
+            ))
         })?;
         let (program, args) = self.argv.split_first().ok_or_else(|| failed(io::ErrorKind::InvalidInput.into()))?;
         let child = Command::new(program)

@@ -28,7 +28,11 @@ pub fn decode(run: &str, first: u64, entries: &[Vec<u8>]) -> Result<Vec<Recorded
     let numbered = (first..).zip(entries);
     numbered
         .map(|(number, entry)| {
-            serde_json::from_slice(entry).map_err(|error| Unreadable { run: run.into(), number, what: error.to_string() })
+            serde_json::from_slice(entry).map_err(|error| Unreadable {
+                run: run.into(),
+                number,
+                what: error.to_string(),
+            })
         })
         .collect()
 }

@@ -226,7 +226,8 @@ impl Holder {
     }
 
     fn read(&self, run: &RunId) -> Result<Vec<Recorded>, String> {
-        let entries = self.reader.read_log(&LogId::run(run.0.clone()), 0, usize::MAX).map_err(|error| error.to_string())?;
+        let entries =
+            self.reader.read_log(&LogId::run(run.0.clone()), 0, usize::MAX).map_err(|error| error.to_string())?;
         decode(&run.0, 0, &entries).map_err(|error| error.to_string())
     }
 
@@ -240,7 +241,9 @@ impl Holder {
                         self.take(job, &mut inputs);
                     }
                 }
-                Err(RecvTimeoutError::Timeout) if self.is_idle() && desk.door.close_if_empty() => return ExitCode::SUCCESS,
+                Err(RecvTimeoutError::Timeout) if self.is_idle() && desk.door.close_if_empty() => {
+                    return ExitCode::SUCCESS;
+                }
                 Err(_) => {}
             }
             self.step(inputs);
@@ -308,7 +311,8 @@ impl Holder {
             Wish::Status => return reply(&answer, Reply::Status(self.status())),
         };
         if self.reloads.contains(&run) {
-            let text = "the store could not be written just now, and the run is being read again; try again in a moment";
+            let text =
+                "the store could not be written just now, and the run is being read again; try again in a moment";
             return reply(&answer, Reply::Store(text.into()));
         }
         let ticket = self.next_ticket;
@@ -413,7 +417,7 @@ impl Holder {
                 let may_start = resumed.contains(&run);
                 self.reloads.put(run, may_start, clock::now());
             }
-            Out::Forget(run) => self.board.forget(&run),
+            Out::Forget(run) => self.board.forget(run),
         }
     }
 

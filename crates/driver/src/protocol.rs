@@ -26,12 +26,24 @@ pub struct Greeting {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Request {
     Submit(Box<RunRecord>),
-    Shutdown { run: RunId, strategy: Shutdown, by: String },
-    Resume { run: RunId, by: String },
+    Shutdown {
+        run: RunId,
+        strategy: Shutdown,
+        by: String,
+    },
+    Resume {
+        run: RunId,
+        by: String,
+    },
     /// Events from number `from` on, and notes, until the client hangs up. The last request of a connection.
-    Watch { run: RunId, from: u64 },
+    Watch {
+        run: RunId,
+        from: u64,
+    },
     /// Removes an ended run with its rows and logs.
-    Delete { run: RunId },
+    Delete {
+        run: RunId,
+    },
     Status,
 }
 
@@ -46,7 +58,10 @@ pub enum Reply {
     /// The store could not take it; nothing happened.
     Store(String),
     Status(Status),
-    Events { first: u64, events: Vec<Recorded> },
+    Events {
+        first: u64,
+        events: Vec<Recorded>,
+    },
     /// A line for people that changes nothing: how far an environment is, what this machine lacks.
     Note(String),
 }
@@ -99,7 +114,10 @@ pub fn send_events(to: &mut impl Write, first: u64, entries: &[Vec<u8>]) -> io::
 
 fn send_bytes(to: &mut impl Write, body: &[u8]) -> io::Result<()> {
     if body.len() > FRAME_BYTES_MAX {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("a frame of {} bytes is too large", body.len())));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("a frame of {} bytes is too large", body.len()),
+        ));
     }
     let mut frame = Vec::with_capacity(body.len() + 4);
     frame.extend_from_slice(&(body.len() as u32).to_le_bytes());

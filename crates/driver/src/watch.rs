@@ -9,6 +9,8 @@ use std::time::Duration;
 
 /// Notes that are kept for watchers that are behind.
 const NOTES_MAX: usize = 1000;
+/// Runs that left memory whose lengths are kept: a watcher may not have woken since their end.
+const FORGOTTEN_MAX: usize = 1000;
 
 /// Shared by the holder's loop and its connections.
 #[derive(Default)]
@@ -21,6 +23,7 @@ pub(crate) struct Board {
 struct State {
     /// Events in the log of each run that was published.
     lengths: BTreeMap<RunId, u64>,
+    forgotten: VecDeque<RunId>,
     /// What this machine lacks: told to every watcher.
     machine: Vec<String>,
     /// The number of the first note that is kept.
@@ -62,10 +65,14 @@ impl Board {
     }
 
     /// The run left memory: nothing more will be published.
-    pub fn forget(&self, run: &RunId) {
-        // Those who wait read the log to its end, which they do on every wake.
-        self.state().lengths.remove(run);
-        self.changed.notify_all();
+    pub fn forget(&self, run: RunId) {
+        let mut state = self.state();
+        state.forgotten.push_back(run);
+        if state.forgotten.len() > FORGOTTEN_MAX
+            && let Some(oldest) = state.forgotten.pop_front()
+        {
+            state.lengths.remove(&oldest);
+        }
     }
 
     pub fn note(&self, run: Option<RunId>, text: String) {
@@ -140,6 +147,8 @@ mod tests {
         assert!(!board.wait(&ours, &seen, Duration::ZERO));
         board.publish(&ours, 3);
         assert!(board.wait(&ours, &seen, Duration::ZERO));
+        board.forget(ours.clone());
+        assert!(board.wait(&ours, &seen, Duration::ZERO), "the end is seen after it was forgotten");
         seen.events = 3;
         assert!(!board.wait(&ours, &seen, Duration::ZERO));
     }

@@ -1,1 +1,1 @@
-//! e2e
+//! End-to-end tests of the real binary; all of them are in `tests/it`.

@@ -16,13 +16,8 @@ use model::{AttemptKey, Command, Event, NodeId, Time};
 pub(crate) fn follow(state: &State, event: &Event) -> Vec<Command> {
     match event {
         Event::RunCreated(_) => deadline(state).map(Command::WakeAt).into_iter().collect(),
-        Event::NodeAdded(added) => {
-            let mut commands: Vec<Command> = place(state, added.node).into_iter().collect();
-            let timeout = state.timeouts.iter().find(|(_, id)| *id == added.node);
-            commands.extend(timeout.map(|(at, _)| Command::WakeAt(*at)));
-            commands
-        }
-        Event::AttemptAdded { node, .. } => place(state, *node).into_iter().collect(),
+        Event::NodeAdded(added) => waits(state, added.node),
+        Event::AttemptAdded { node, .. } => waits(state, *node),
         Event::AttemptStarted { node, epoch, .. } => launch(state, *node, epoch).into_iter().collect(),
         Event::RetryDelayed { until, .. } => vec![Command::WakeAt(*until)],
         Event::ShutdownRequested { .. } | Event::DeadlineExceeded => kills(state),
@@ -81,6 +76,12 @@ pub(crate) fn deadline(state: &State) -> Option<Time> {
     (!state.deadline_exceeded && !state.is_ended()).then(|| record.created_at.plus_seconds(seconds))
 }
 
+/// What an attempt that waits is owed: a place, and a word when its `timeout` is over.
+fn waits(state: &State, id: NodeId) -> Vec<Command> {
+    let timeout = state.timeouts.iter().find(|(_, node)| *node == id).map(|(at, _)| Command::WakeAt(*at));
+    place(state, id).into_iter().chain(timeout).collect()
+}
+
 fn place(state: &State, id: NodeId) -> Option<Command> {
     let node = state.node(id);
     let attempt = node.attempt()?;
@@ -135,7 +136,9 @@ fn after_end(state: &State, id: NodeId) -> Vec<Command> {
 
 fn return_to_caller(state: &State, child: NodeId) -> Option<Command> {
     let Placement::Under(parent) = state.node(child).place else { return None };
-    state.node(parent).attempt()?;
+    let caller = state.node(parent);
+    // One that has ended waits for nothing.
+    (caller.attempt().is_some() && !caller.phase.is_fulfilled()).then_some(())?;
     let of_child = |((_, name, counter), (_, id)): (&(NodeId, alloc::string::String, u32), &(_, NodeId))| {
         (*id == child).then(|| (name.clone(), *counter))
     };

@@ -63,6 +63,21 @@ fn ended(draft: &mut Draft<'_>, id: NodeId) {
         NodeKind::Retry => retries::try_ended(draft, container, id),
         NodeKind::Pod | NodeKind::Skipped | NodeKind::Suspend => {}
     }
+    share_room(draft, id);
+}
+
+/// The boundary's own limit may have room again: its other call sites go on, not only those of the node's container.
+fn share_room(draft: &mut Draft<'_>, id: NodeId) {
+    let state = draft.state();
+    let Some(boundary) = state.node(id).boundary else { return };
+    if state.template_of(boundary).is_none_or(|template| template.parallelism.is_none()) {
+        return;
+    }
+    let of_boundary = |id: &NodeId| *id == boundary || state.node(*id).boundary == Some(boundary);
+    let willing: Vec<NodeId> = state.willing.iter().copied().filter(of_boundary).collect();
+    for id in willing {
+        advance(draft, id);
+    }
 }
 
 /// Lets waiting call sites start where the run's own limit has room again. True if something was added.

@@ -102,11 +102,11 @@ fn node_added(state: &mut State, added: &NodeAdded, at: Time) {
     refresh_willing(state, id);
 }
 
-fn timeout_of(state: &State, id: NodeId, at: Time) -> Option<Time> {
+fn timeout_of(state: &State, id: NodeId, added_at: Time) -> Option<Time> {
     let template = state.template_of(id)?;
     let node = state.node(id);
     let scope = leaf::scope(state, template, &node.name, &node.inputs);
-    leaf::timeout_us(template, &scope).ok().flatten().map(|us| at.plus_us(us))
+    leaf::timeout_us(template, &scope).ok().flatten().map(|us| added_at.plus_us(us))
 }
 
 fn new_body(state: &State, id: NodeId, added: &NodeAdded) -> Body {
@@ -248,7 +248,12 @@ fn attempt_added(state: &mut State, id: NodeId, n: u32) {
     let node = &mut state.nodes[id.index()];
     node.phase = Phase::Pending;
     node.body = Body::Leaf(Attempt { n, epoch: None, ended: false });
+    // It waits again, and the time since the node was added still counts.
+    let added_at = node.added_at;
     state.open_attempts.insert(id);
+    if let Some(due) = timeout_of(state, id, added_at) {
+        state.timeouts.insert((due, id));
+    }
 }
 
 fn node_ended(state: &mut State, ended: &NodeEnded, at: Time) {

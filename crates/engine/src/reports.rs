@@ -68,6 +68,7 @@ fn lost(draft: &mut Draft<'_>, node: NodeId, n: u32, why: &str) {
         let message = format!("attempt lost: {why}");
         let (phase, outputs) = (Phase::Error, Outputs::default());
         draft.emit(Event::NodeEnded(Box::new(NodeEnded { node, phase, message, outputs })));
+        crate::calls::close_children(draft, node);
     } else {
         let next = if planted::is(Bug::AttemptNumberUsedTwice) { n } else { n + 1 };
         draft.emit(Event::AttemptAdded { node, n: next });

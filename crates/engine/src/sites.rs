@@ -138,7 +138,10 @@ pub(crate) fn failed_fast(state: &State, boundary: NodeId) -> bool {
             Body::StepGroup(group) => group.children.iter().any(failed),
             _ => false,
         }),
-        Body::Dag(dag) => dag.tasks.iter().flatten().any(failed),
+        Body::Dag(dag) => dag.tasks.iter().flatten().any(|id| match &state.node(*id).body {
+            Body::TaskGroup(group) => group.children.iter().any(failed),
+            _ => failed(id),
+        }),
         _ => false,
     }
 }

@@ -1,6 +1,7 @@
 //! What ends a run before its time: stop, terminate, the deadline; and the timers that tell of it.
 //! It must never start anything.
 
+use crate::calls;
 use crate::commands;
 use crate::decide::advance;
 use crate::draft::Draft;
@@ -42,6 +43,8 @@ pub(crate) fn woke(draft: &mut Draft<'_>) {
     }
     while let Some((_, node)) = draft.state().timeouts.first().copied().filter(|(due, _)| *due <= now) {
         end(draft, node, Phase::Failed, "timeout");
+        // An earlier attempt of it may have called.
+        calls::close_children(draft, node);
     }
     let due: Vec<NodeId> = draft.state().delayed.iter().take_while(|(due, _)| *due <= now).map(|(_, id)| *id).collect();
     for id in due {

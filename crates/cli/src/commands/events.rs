@@ -45,11 +45,14 @@ pub fn run(args: &EventsArgs, place: &Place) -> Done {
 fn line(out: &mut impl Write, number: usize, recorded: &Recorded) -> Result<(), Fault> {
     let stamp = views::stamp::rfc3339(recorded.at);
     let fact = match &recorded.event {
-        Event::RunCreated(record) => serde_json::json!({ "id": record.id, "name": record.name, "trigger": record.trigger }),
+        Event::RunCreated(record) => {
+            serde_json::json!({ "id": record.id, "name": record.name, "trigger": record.trigger })
+        }
         other => serde_json::to_value(other).map_err(Fault::machine)?,
     };
     // `{"NodeEnded": {…}}`: the kind stands before it already.
-    let fact = fact.as_object().filter(|map| map.len() == 1).and_then(|map| map.get(recorded.event.kind())).unwrap_or(&fact);
+    let fact =
+        fact.as_object().filter(|map| map.len() == 1).and_then(|map| map.get(recorded.event.kind())).unwrap_or(&fact);
     let fact = if fact.is_string() { String::new() } else { fact.to_string() };
     writeln!(out, "{number:>5} {stamp} {:<17} {fact}", recorded.event.kind())?;
     Ok(())

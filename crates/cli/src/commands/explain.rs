@@ -33,7 +33,8 @@ pub fn run(args: &ExplainArgs, place: &Place) -> Done {
     let wanted: Vec<NodeId> = match &args.node {
         Some(name) => vec![nodes::find(&history, name)?.id],
         None => {
-            let interesting = history.nodes.iter().filter(|node| !node.phase.is_fulfilled() || node.phase.is_failed_or_error());
+            let interesting =
+                history.nodes.iter().filter(|node| !node.phase.is_fulfilled() || node.phase.is_failed_or_error());
             interesting.map(|node| node.id).collect()
         }
     };

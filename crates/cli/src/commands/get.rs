@@ -93,12 +93,18 @@ fn record(history: &History, interrupted: bool) -> String {
         Some(true) => " (with changes that are not committed)",
         _ => "",
     };
-    put("Git commit", &record.source.git_commit.as_deref().map(|commit| format!("{commit}{dirty}")).unwrap_or_default());
+    put(
+        "Git commit",
+        &record.source.git_commit.as_deref().map(|commit| format!("{commit}{dirty}")).unwrap_or_default(),
+    );
     put("Profile", &format!("{:?}", record.profile).to_lowercase());
     put("Towpath", &record.version);
     for lock in &history.environments {
         let lines = lock.lock.lines().filter(|line| !line.trim_start().starts_with(['#', '-'])).count();
-        put("Environment", &format!("{} ({lines} packages locked, Python {})", lock.requirements.join(" "), lock.interpreter));
+        put(
+            "Environment",
+            &format!("{} ({lines} packages locked, Python {})", lock.requirements.join(" "), lock.interpreter),
+        );
     }
     let leaves = history.nodes.iter().flat_map(|node| &node.attempts);
     let (cpu, peak) = leaves.fold((0, 0), |(cpu, peak), a| (cpu + a.usage.cpu_us, a.usage.memory_peak_bytes.max(peak)));

@@ -40,7 +40,11 @@ pub fn run(args: &ListArgs, place: &Place) -> Done {
         let text = serde_json::to_string_pretty(&list).map_err(crate::exit_codes::Fault::machine)?;
         writeln!(out, "{text}")?;
     } else if runs.is_empty() {
-        writeln!(std::io::stderr(), "no run in {} yet; start one with `towpath run FILE`", place.home.root().display())?;
+        writeln!(
+            std::io::stderr(),
+            "no run in {} yet; start one with `towpath run FILE`",
+            place.home.root().display()
+        )?;
     } else {
         let rows: Vec<Vec<String>> = runs.iter().map(row).collect();
         out.write_all(table(&["NAME", "STATE", "STARTED", "DURATION", "DONE", "MESSAGE"], &rows).as_bytes())?;
@@ -54,7 +58,8 @@ fn row(run: &RunLine) -> Vec<String> {
     } else {
         duration(run.ended_at.unwrap_or_else(now).since_us(run.created_at))
     };
-    let message = if run.state == "interrupted" { format!("`towpath resume {}` goes on", run.name) } else { run.message.clone() };
+    let message =
+        if run.state == "interrupted" { format!("`towpath resume {}` goes on", run.name) } else { run.message.clone() };
     vec![
         run.name.clone(),
         run.state.clone(),

@@ -4,7 +4,7 @@
 use super::time::{clock, duration};
 use super::tree::{Detail, Index, Look, lines, paint, spent};
 use model::event::Recorded;
-use model::{Event, NodeId, Time};
+use model::{Event, NodeId, Phase, Time};
 use rustix::termios::tcgetwinsize;
 use std::collections::BTreeSet;
 use std::io::{self, IsTerminal, Write};
@@ -165,7 +165,7 @@ fn plain(history: &History, recorded: &Recorded) -> Option<String> {
         Event::AttemptStarted { node, .. } => Some(format!("{} Running", history.node(*node).name)),
         Event::NodeEnded(ended) => {
             let node = history.node(ended.node);
-            if !node.is_leaf() && !node.phase.is_failed_or_error() {
+            if !node.is_leaf() && (node.phase != Phase::Error || ended.node == NodeId::ROOT) {
                 return None;
             }
             let spent = spent(node, recorded.at).map_or(String::new(), |spent| format!(" {spent}"));
@@ -177,10 +177,14 @@ fn plain(history: &History, recorded: &Recorded) -> Option<String> {
             Some(format!("{} {}{message}", added.name, added.phase.as_str()))
         }
         Event::RetryDelayed { node, message, .. } => Some(format!("{} {message}", history.node(*node).name)),
-        Event::ShutdownRequested { strategy, by } => Some(format!("{} {} requested by {by}", history.name(), strategy.as_str())),
+        Event::ShutdownRequested { strategy, by } => {
+            Some(format!("{} {} requested by {by}", history.name(), strategy.as_str()))
+        }
         Event::RunResumed { by } => Some(format!("{} resumed by {by}", history.name())),
         Event::RunEnded { phase, message, .. } => {
-            let spent = history.started_at.map_or(String::new(), |started| format!(" {}", duration(recorded.at.since_us(started))));
+            let spent = history
+                .started_at
+                .map_or(String::new(), |started| format!(" {}", duration(recorded.at.since_us(started))));
             let message = if message.is_empty() { String::new() } else { format!(" ({message})") };
             Some(format!("{} {}{spent}{message}", history.name(), phase.as_str()))
         }

@@ -47,7 +47,8 @@ fn failed_leaves(history: &History) -> Vec<&NodeView> {
     }
     let last_try: std::collections::BTreeMap<NodeId, NodeId> = last_try.into_iter().collect();
     let is_last = |node: &NodeView| of_retry(node).is_none_or(|retry| last_try.get(&retry) == Some(&node.id));
-    let failed = history.nodes.iter().filter(|node| node.is_leaf() && matches!(node.phase, Phase::Failed | Phase::Error));
+    let failed =
+        history.nodes.iter().filter(|node| node.is_leaf() && matches!(node.phase, Phase::Failed | Phase::Error));
     failed.filter(|node| node.state() != views::RunState::Cancelled && is_last(node)).collect()
 }
 
@@ -55,7 +56,9 @@ fn leaf(home: &Home, history: &History, node: &NodeView, color: bool, now: Time,
     let spent = spent(node, now).map_or(String::new(), |spent| format!(" after {spent}"));
     let name = paint(color, "1", &node.name);
     let _ = writeln!(out, "\n{} {name}: {}{spent}", paint(color, "31", "✖"), ending(node));
-    if let Some(key) = log_key(history, node) {
+    // Why it was not started is its whole log.
+    let started = !matches!(node.attempts.last().and_then(|attempt| attempt.exit.as_ref()), Some(Exit::NotStarted(_)));
+    if let Some(key) = log_key(history, node).filter(|_| started) {
         last_words(&home.executor().log(&key), color, out);
     }
     let (run, node) = (history.name(), quoted(&node.name));
@@ -82,8 +85,9 @@ pub fn ending(node: &NodeView) -> String {
         Some(Exit::NotStarted(why)) => format!("not started: {why}"),
         None => String::new(),
     };
-    let ours = node.message.starts_with("Error (exit code") || node.message.is_empty() || how.contains(&node.message);
-    match (how.is_empty(), ours) {
+    // The node's message says the same in Argo's words.
+    let told = node.message.starts_with("main: Error (exit code") || matches!(attempt.exit, Some(Exit::NotStarted(_)));
+    match (how.is_empty(), told || node.message.is_empty()) {
         (true, _) => node.message.clone(),
         (false, true) => how,
         (false, false) => format!("{how}; {}", node.message),
@@ -116,7 +120,8 @@ fn last_words(log: &Path, color: bool, out: &mut String) {
         if records.is_empty() {
             continue;
         }
-        let heading = if records.len() < LINES_MAX { format!("{name}:") } else { format!("{name}, the last {LINES_MAX} lines:") };
+        let heading =
+            if records.len() < LINES_MAX { format!("{name}:") } else { format!("{name}, the last {LINES_MAX} lines:") };
         let _ = writeln!(out, "  {}", paint(color, "2", &heading));
         for record in &records {
             let _ = writeln!(out, "    {}", printable(record));

@@ -81,25 +81,6 @@ impl Index {
             _ => below.skipped += 1,
         }
     }
-
-    /// Children as they are shown: those of step groups stand in the place of their group.
-    fn shown(&self, history: &History, id: NodeId) -> Vec<NodeId> {
-        let mut shown = Vec::new();
-        for child in &self.nodes[id.index()].children {
-            if history.node(*child).kind == NodeKind::StepGroup {
-                shown.extend(self.nodes[child.index()].children.iter().copied());
-            } else {
-                shown.push(*child);
-            }
-        }
-        shown
-    }
-
-    fn size(&self, history: &History, id: NodeId) -> usize {
-        let children = &self.nodes[id.index()].children;
-        let groups = children.iter().filter(|child| history.node(**child).kind == NodeKind::StepGroup);
-        children.len() + groups.map(|group| self.nodes[group.index()].children.len()).sum::<usize>()
-    }
 }
 
 /// The lines below (and with) the root.
@@ -114,68 +95,69 @@ pub fn lines(history: &History, index: &Index, look: Look) -> Vec<String> {
 fn branch(history: &History, index: &Index, look: Look, id: NodeId, lead: &str, below: &str, out: &mut Vec<String>) {
     let node = history.node(id);
     out.push(format!("{lead}{}", line(history, node, look)));
-    let children = if is_open(node, look.detail) { Rows::of(history, index, id, look.detail) } else { Rows::default() };
-    let count = children.nodes.len();
-    for (at, child) in children.nodes.into_iter().enumerate() {
-        let last = at + 1 == count && children.rest.is_none();
-        let (tick, stem) = if last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
-        branch(history, index, look, child, &format!("{below}{tick}"), &format!("{below}{stem}"), out);
-    }
-    if let Some(rest) = children.rest {
-        out.push(format!("{below}└─ {}", paint(look.color, "2", &rest)));
+    let rows = if is_open(node, look.detail) { rows(history, index, id, look.detail) } else { Vec::new() };
+    let count = rows.len();
+    for (at, row) in rows.into_iter().enumerate() {
+        let (tick, stem) = if at + 1 == count { ("└─ ", "   ") } else { ("├─ ", "│  ") };
+        let (tick, stem) = (format!("{below}{tick}"), format!("{below}{stem}"));
+        match row {
+            Row::Node(child) => branch(history, index, look, child, &tick, &stem, out),
+            Row::Count(text) => out.push(format!("{tick}{}", paint(look.color, "2", &text))),
+        }
     }
 }
 
 /// A retry is opened only while it is of interest: one try that succeeded is the node itself.
 fn is_open(node: &NodeView, detail: Detail) -> bool {
     match detail {
-        Detail::All | Detail::Loops => node.kind != NodeKind::Retry || node.phase != Phase::Succeeded || detail == Detail::All,
+        Detail::All | Detail::Loops => {
+            node.kind != NodeKind::Retry || node.phase != Phase::Succeeded || detail == Detail::All
+        }
         Detail::Closed => !matches!(node.phase, Phase::Succeeded | Phase::Skipped | Phase::Omitted),
     }
 }
 
-/// What is shown below a node, and the count of what is not.
-#[derive(Default)]
-struct Rows {
-    nodes: Vec<NodeId>,
-    rest: Option<String>,
+/// What stands below a node: nodes, and counts of what is not shown.
+enum Row {
+    Node(NodeId),
+    Count(String),
 }
 
-impl Rows {
-    fn of(history: &History, index: &Index, id: NodeId, detail: Detail) -> Self {
-        if detail == Detail::All || index.size(history, id) <= CHILDREN_MAX {
-            return Self { nodes: index.shown(history, id), rest: None };
-        }
-        let children = &index.nodes[id.index()].children;
-        let groups = children.iter().filter(|child| history.node(**child).kind == NodeKind::StepGroup);
-        let parts: Vec<&Below> = std::iter::once(id).chain(groups.copied()).map(|id| &index.nodes[id.index()]).collect();
-        let is_group = |id: &NodeId| history.node(*id).kind == NodeKind::StepGroup;
-        let some = |of: &dyn Fn(&Below) -> Vec<NodeId>| -> Vec<NodeId> {
-            let found = parts.iter().flat_map(|below| of(below)).filter(|id| !is_group(id));
-            found.take(SHOWN_MAX).collect()
-        };
-        let mut nodes = some(&|below| below.failed.iter().take(SHOWN_MAX + 1).copied().collect());
-        let running = |below: &Below| -> Vec<NodeId> {
-            let running = below.active.iter().filter(|id| history.node(**id).phase == Phase::Running);
-            running.take(SHOWN_MAX + 1).copied().collect()
-        };
-        nodes.extend(some(&running));
-        nodes.sort_unstable();
-        // Groups count among the children of their steps node; their own end says nothing here.
-        let sum = |count: fn(&Below) -> usize| parts.iter().map(|below| count(below)).sum::<usize>();
-        let groups_done = children.iter().filter(|id| is_group(id) && history.node(**id).phase == Phase::Succeeded).count();
-        let groups_open = children.iter().filter(|id| is_group(id) && !history.node(**id).phase.is_fulfilled()).count();
-        let counts = [
-            (sum(|b| b.succeeded as usize) - groups_done, "succeeded"),
-            (sum(|b| b.failed.len()), "failed"),
-            (sum(|b| b.skipped as usize), "skipped"),
-            (sum(|b| b.active.len()) - groups_open, "under way"),
-        ];
-        let told: Vec<String> = counts.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
-        let opened = parts.iter().map(|_| 0).sum::<usize>() + history.node(id).items as usize;
-        let of = if opened > 0 { format!(" of {opened}") } else { String::new() };
-        Self { nodes, rest: Some(format!("{}{of}", told.join(", "))) }
+/// The children; those of step groups stand in the place of their group.
+fn rows(history: &History, index: &Index, id: NodeId, detail: Detail) -> Vec<Row> {
+    let below = &index.nodes[id.index()];
+    let is_group = |id: &NodeId| history.node(*id).kind == NodeKind::StepGroup;
+    if history.node(id).kind == NodeKind::Steps {
+        let groups = below.children.iter();
+        let inside = |id: &NodeId| if is_group(id) { rows(history, index, *id, detail) } else { vec![Row::Node(*id)] };
+        return groups.flat_map(inside).collect();
     }
+    // The tasks of a DAG are all shown, however many: they have been written by hand.
+    if detail == Detail::All || below.children.len() <= CHILDREN_MAX || history.node(id).kind == NodeKind::Dag {
+        return below.children.iter().map(|id| Row::Node(*id)).collect();
+    }
+    let running = below.active.iter().filter(|id| history.node(**id).phase == Phase::Running);
+    let mut shown: Vec<NodeId> = below.failed.iter().take(SHOWN_MAX).chain(running.take(SHOWN_MAX)).copied().collect();
+    shown.sort_unstable();
+    let mut rows: Vec<Row> = shown.into_iter().map(Row::Node).collect();
+    rows.push(Row::Count(count(history, below, id)));
+    rows
+}
+
+/// `9 succeeded, 1 failed, 2 under way of 1000`, after the name of the step.
+fn count(history: &History, below: &Below, id: NodeId) -> String {
+    let counts = [
+        (below.succeeded as usize, "succeeded"),
+        (below.failed.len(), "failed"),
+        (below.skipped as usize, "skipped"),
+        (below.active.len(), "under way"),
+    ];
+    let told: Vec<String> = counts.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
+    let first = below.children.first().map_or("", |id| &*history.node(*id).display_name);
+    let name = first.split_once('(').map_or(first, |(name, _)| name);
+    let items = history.node(id).items as usize;
+    let of = if items > below.children.len() { format!(" of {items}") } else { String::new() };
+    format!("{name} × {}: {}{of}", below.children.len(), told.join(", "))
 }
 
 /// One node: sign, name, phase where it is not plain, duration, message.

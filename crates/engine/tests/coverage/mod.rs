@@ -5,7 +5,9 @@ mod impossible;
 
 use engine::{Decided, Reason, State, evolve};
 use impossible::IMPOSSIBLE;
+use model::command::KillReason;
 use model::event::Recorded;
+use model::input::{Report, ReportKind};
 use model::{Command, Event, Exit, Input, NodeId, NodeKind, Phase, Refusal};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -46,6 +48,8 @@ const ENDED: &[&str] = &["Succeeded", "Skipped", "Failed", "Error", "Omitted"];
 const INPUTS: &[&str] = &["Submit", "Reports", "Woke", "Shutdown", "Resume", "Call", "Environment"];
 const EXITS: &[&str] = &["Exited", "Signalled", "Oom", "Deadline", "Cancelled", "Lost", "NotStarted"];
 const COMMANDS: &[&str] = &["Place", "Launch", "Kill", "WakeAt", "Return", "Ended"];
+const KILLS: &[&str] = &["Stopped", "Terminated", "Deadline", "TimedOut"];
+const REPORTS: &[&str] = &["Placed", "Ended", "Lost", "Older"];
 const REFUSALS: &[&str] = &[
     "Exists",
     "NoRun",
@@ -78,9 +82,11 @@ const TABLES: &[(&str, &[&str], &[&str])] = &[
     ("node added", KINDS, ADDED),
     ("node ended", KINDS, ENDED),
     ("input to a run", INPUTS, RUN_STATES),
+    ("report on a node", REPORTS, NODE_STATES),
     ("refusal", REFUSALS, &["given"]),
     ("exit of an attempt", EXITS, &["counts", "history"]),
     ("command", COMMANDS, &["follows", "owed"]),
+    ("kill", KILLS, &["follows", "owed"]),
     ("reason", REASONS, &["told"]),
 ];
 
@@ -119,7 +125,10 @@ impl Coverage {
         }
     }
 
-    pub fn input(&mut self, log: &[Recorded], input: &Input) {
+    pub fn input(&mut self, state: &State, log: &[Recorded], input: &Input) {
+        if let Input::Reports(reports) = input {
+            reports.iter().for_each(|report| self.report_on(state, report));
+        }
         let kind = match input {
             Input::Submit(_) => "Submit",
             Input::Reports(_) => "Reports",
@@ -130,6 +139,20 @@ impl Coverage {
             Input::Environment(_) => "Environment",
         };
         self.reach("input to a run", kind, run_state(log));
+    }
+
+    fn report_on(&mut self, state: &State, report: &Report) {
+        let newest = state.nodes().get(report.node.index()).is_none_or(|node| match &node.body {
+            engine::Body::Leaf(attempt) => attempt.n == report.n,
+            _ => true,
+        });
+        let row = match &report.what {
+            _ if !newest => "Older",
+            ReportKind::Placed(_) => "Placed",
+            ReportKind::Ended(outcome) if matches!(outcome.exit, Exit::Lost(_)) => "Lost",
+            ReportKind::Ended(_) => "Ended",
+        };
+        self.reach("report on a node", row, node_state(state, report.node));
     }
 
     pub fn refusal(&mut self, refusal: &Refusal) {
@@ -162,6 +185,15 @@ impl Coverage {
                 Command::Ended => "Ended",
             };
             self.reach("command", name, column);
+            if let Command::Kill { why, .. } = command {
+                let why = match why {
+                    KillReason::Stopped => "Stopped",
+                    KillReason::Terminated => "Terminated",
+                    KillReason::Deadline => "Deadline",
+                    KillReason::TimedOut => "TimedOut",
+                };
+                self.reach("kill", why, column);
+            }
         }
     }
 

@@ -10,11 +10,12 @@
 //! - `lost NODE [WHY]`, `stale NODE n=N WHAT…` (an outcome of that attempt, as it is), `placed NODE n=N` (the same of a place)
 //! - `drain`: ends all leaves with exit 0 and lets all timers pass, until nothing is open
 //! - `at +5s`: time passes; `wake [+10s]`: and a timer is due (without a span: at the next one)
-//! - `call NODE NAME#COUNTER [fp=TEXT] [template=NAME] [n=N] [-p NAME=VALUE]…`
+//! - `call NODE NAME#COUNTER [fp=TEXT] [template=NAME] [n=N] [-p NAME=VALUE]…`, `call-unknown` and `reports-unknown`: by
+//!   and about a node that is not there
 //! - `again`: the last input once more; where it is not refused it must change nothing
 //! - `epoch NAME`: places from now on are of this epoch; `restart`: the log is folded, and the run goes on with the fold
 //! - `show`, `owes`, `commands`, `events`, `explain NODE`, `launch NODE`: print the nodes, what is owed, what the last input released,
-//!   what it recorded, why a node does not run, what its attempt is launched with
+//!   what it recorded, why a node does not run, what its attempt is launched with; `brief`: at the end, only count the nodes
 
 mod plan;
 mod render;
@@ -26,7 +27,7 @@ use engine::{Body, Decided, outstanding};
 use model::input::{Call, Epoch, Report, ReportKind, Shutdown};
 use model::node::Parameter;
 use model::record::EnvironmentLock;
-use model::{Command, Input, NodeId, Time};
+use model::{Command, Exit, Input, NodeId, NodeKind, Outcome};
 use words::{numbered, outcome, parameters, words};
 
 pub struct Case {
@@ -83,6 +84,7 @@ pub fn run(case: &Case, coverage: &mut Coverage) -> Vec<String> {
         last: None,
         decided: Decided::default(),
         printed: Vec::new(),
+        brief: false,
         coverage,
     };
     for line in &case.script {
@@ -100,7 +102,7 @@ pub fn run(case: &Case, coverage: &mut Coverage) -> Vec<String> {
     }
     player.coverage.log(&player.run.log);
     let mut lines = player.printed;
-    lines.extend(render::whole(&player.run));
+    lines.extend(if player.brief { render::brief(&player.run) } else { render::whole(&player.run) });
     lines
 }
 
@@ -111,11 +113,15 @@ struct Player<'a> {
     last: Option<Input>,
     decided: Decided,
     printed: Vec<String>,
+    brief: bool,
     coverage: &'a mut Coverage,
 }
 
 /// Waves that `drain` plays at most.
 const WAVES_MAX: usize = 500;
+
+/// A node that no run of a script has.
+const UNKNOWN: NodeId = NodeId(1_000_000);
 
 impl Player<'_> {
     fn play(&mut self, line: &str) -> Result<(), String> {
@@ -142,9 +148,12 @@ impl Player<'_> {
                 self.give(Input::Woke);
             }
             "call" => self.call(rest)?,
+            "call-unknown" => self.call_unknown(),
+            "reports-unknown" => self.reports_unknown(),
             "again" => self.again()?,
             "epoch" => self.epoch = rest.first().ok_or("which epoch?")?.clone(),
             "restart" => self.run.restart(),
+            "brief" => self.brief = true,
             _ => self.print(verb, rest)?,
         }
         Ok(())
@@ -187,7 +196,7 @@ impl Player<'_> {
 
     /// Gives an input; a refusal is printed.
     fn give(&mut self, input: Input) {
-        self.coverage.input(&self.run.log, &input);
+        self.coverage.input(&self.run.state, &self.run.log, &input);
         match self.run.input(&input) {
             Ok(decided) => {
                 self.coverage.commands(&decided, &outstanding(&self.run.state));
@@ -308,10 +317,26 @@ impl Player<'_> {
                 self.run.now = at.max(self.run.now);
                 self.give(Input::Woke);
             } else {
-                return Ok(());
+                let waits = |node: &engine::Node| node.kind == NodeKind::Suspend && !node.phase.is_fulfilled();
+                let over = self.run.state.is_ended() || self.run.state.nodes().iter().any(waits);
+                return if over { Ok(()) } else { Err("the run is stuck: nothing is open, and it has not ended".into()) };
             }
         }
         Err(format!("something is still open after {WAVES_MAX} waves"))
+    }
+
+    /// Reports of all kinds about a node that no run has.
+    fn reports_unknown(&mut self) {
+        let ended = |exit: Exit| ReportKind::Ended(Box::new(Outcome::bare(exit, self.run.now)));
+        let kinds = [ReportKind::Placed(Epoch("e".into())), ended(Exit::Exited(0)), ended(Exit::Lost("gone".into()))];
+        self.give(Input::Reports(kinds.map(|what| Report { node: UNKNOWN, n: 0, what }).into()));
+    }
+
+    /// A call by a node that no run has.
+    fn call_unknown(&mut self) {
+        let (name, fingerprint, template) = ("train".into(), "fp".into(), "leaf".into());
+        let parent = UNKNOWN;
+        self.give(Input::Call(Call { parent, n: 0, name, counter: 0, fingerprint, template, arguments: Vec::new() }));
     }
 
     fn call(&mut self, rest: &[String]) -> Result<(), String> {

@@ -23,7 +23,8 @@ const LEAVES: &str = "
   container: {image: i, command: [run]}
 ";
 
-/// What the front end cannot say yet: the body of templates of these names.
+/// What the front end does not let through: a workflow parameter without a value, and the body of templates of these names.
+const NO_VALUE: &str = "<none>";
 const PERSON: &str = "person";
 const NOTHING: &str = "nothing";
 
@@ -36,6 +37,9 @@ pub fn of(text: &str) -> Result<Plan, String> {
     let faults: Vec<String> = compiled.diagnostics.iter().map(|d| format!("{}: {}", d.span.line, d.message)).collect();
     let mut plan =
         compiled.plans.into_iter().next().ok_or_else(|| format!("no plan: {}\n{document}", faults.join("\n")))?;
+    for parameter in plan.arguments.parameters.iter_mut().filter(|p| p.value.as_ref().is_some_and(|v| v.0 == NO_VALUE)) {
+        parameter.value = None;
+    }
     for template in &mut plan.templates {
         match template.name.as_str() {
             PERSON => template.body = Body::Suspend { duration: None },

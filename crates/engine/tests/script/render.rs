@@ -20,6 +20,13 @@ pub fn whole(run: &Run) -> Vec<String> {
     lines
 }
 
+/// The run, how many nodes it has, and what became of the last of them.
+pub fn brief(run: &Run) -> Vec<String> {
+    let nodes = run.state.nodes();
+    let last = nodes.last().map(|node| format!("{} {}{}", node.kind.as_str(), node.phase.as_str(), quoted(&node.message)));
+    vec![head(run), format!("{} nodes, the last: {}", nodes.len(), last.unwrap_or_default())]
+}
+
 fn head(run: &Run) -> String {
     let ended = run.log.iter().find_map(|recorded| match &recorded.event {
         Event::RunEnded { phase, message, outputs } => Some((phase, message, outputs)),

@@ -39,7 +39,7 @@ pub struct Account {
 }
 
 impl Cgroups {
-    /// Looks for a hierarchy in which we may make groups, and makes our parent in it.
+    /// Looks for a hierarchy in which we may make groups. Nothing is made before the first attempt that needs it.
     pub fn find(home_hash: &str) -> Self {
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
@@ -57,9 +57,9 @@ impl Cgroups {
                 fields.next().filter(|list| has(list))?;
                 fields.next()
             })?;
-            let parent = below_mount(mounts, "cgroup", path, has)?.join(name);
-            make(&parent).ok()?;
-            Some(parent)
+            let base = below_mount(mounts, "cgroup", path, has)?;
+            rustix::fs::access(&base, rustix::fs::Access::WRITE_OK).ok()?;
+            Some(base.join(name))
         };
         let memory = parent("memory")?;
         Some(Self::V1 { memory, cpu: parent("cpu"), cpuacct: parent("cpuacct") })
@@ -70,17 +70,12 @@ impl Cgroups {
         // Controllers cannot be handed down from a group that has processes, except from the root.
         [path, "/"].into_iter().find_map(|path| {
             let base = below_mount(mounts, "cgroup2", path, |_| true)?;
+            let control = base.join("cgroup.subtree_control");
+            let _ = fs::write(&control, "+memory +cpu").or_else(|_| fs::write(&control, "+memory"));
+            let handed_down = fs::read_to_string(&control).ok()?;
+            handed_down.split_whitespace().find(|controller| *controller == "memory")?;
+            rustix::fs::access(&base, rustix::fs::Access::WRITE_OK).ok()?;
             let parent = base.join(name);
-            let _ = fs::write(base.join("cgroup.subtree_control"), "+memory +cpu");
-            make(&parent).ok()?;
-            let has = fs::read_to_string(parent.join("cgroup.controllers")).ok()?;
-            let usable = has.split_whitespace().any(|c| c == "memory")
-                && fs::write(parent.join("cgroup.subtree_control"), "+memory").is_ok();
-            if !usable {
-                let _ = fs::remove_dir(&parent);
-                return None;
-            }
-            let _ = fs::write(parent.join("cgroup.subtree_control"), "+cpu");
             Some(Self::V2 { parent })
         })
     }
@@ -103,6 +98,24 @@ impl Cgroups {
                 }
             }
         }
+    }
+
+    /// Removes our parents, unless an attempt is still in them.
+    pub fn close(&self) {
+        for parent in self.parents() {
+            let _ = fs::remove_dir(parent);
+        }
+    }
+
+    fn make_parents(&self) -> io::Result<()> {
+        self.parents().into_iter().try_for_each(make)?;
+        if let Self::V2 { parent } = self {
+            let control = parent.join("cgroup.subtree_control");
+            fs::write(&control, "+memory").map_err(|error| crate::home::at(&control, error))?;
+            // Not delegated everywhere.
+            let _ = fs::write(&control, "+cpu");
+        }
+        Ok(())
     }
 
     fn parents(&self) -> Vec<&Path> {
@@ -130,6 +143,7 @@ impl Cgroups {
         if dirs.is_empty() {
             return Ok(None);
         }
+        self.make_parents()?;
         let cgroup = Cgroup { dirs, v2: matches!(self, Self::V2 { .. }) };
         match cgroup.set_up(self, &name, limits) {
             Ok(procs) => Ok(Some((cgroup, procs))),

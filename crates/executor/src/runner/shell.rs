@@ -44,6 +44,7 @@ pub fn run(home: &Home) -> io::Result<()> {
     let mut shell = Shell::new(home, listener)?;
     announce(super::READY)?;
     let result = shell.serve();
+    shell.machinery.cgroups.close();
     // Somebody who is just connecting sees the end of the connection and starts another runner.
     let _ = fs::remove_file(home.socket());
     result
@@ -113,6 +114,7 @@ impl Shell {
         sys::adopt_orphans();
         let cgroups = Cgroups::find(&home.hash());
         cgroups.sweep();
+        cgroups.close();
         let mut notices: Vec<String> = cgroups.problem().into_iter().collect();
         let sandboxes = match forbidden().map_or_else(|| Sandboxes::prepare(home), Err) {
             Ok(sandboxes) => Some(sandboxes),

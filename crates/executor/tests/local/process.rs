@@ -90,6 +90,20 @@ fn a_task_over_its_memory_limit_is_told_as_oom() {
         modest.limits.cpu_millis = Some(1500);
         assert_eq!(world.output(&modest), "1000000");
     }
+    let runner = world.runner_pid();
+    world.close();
+    until("the runner has left", || !is_alive(runner));
+    let ours = format!("towpath-{}", executor::home::Home::new(&world.home()).hash());
+    assert_eq!(find_dir(Path::new("/sys/fs/cgroup"), &ours), None);
+}
+
+fn find_dir(dir: &Path, name: &str) -> Option<std::path::PathBuf> {
+    std::fs::read_dir(dir)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|e| e.file_type().is_ok_and(|kind| kind.is_dir()))
+        .find_map(|entry| if entry.file_name() == name { Some(entry.path()) } else { find_dir(&entry.path(), name) })
 }
 
 fn usage_is_counted() {

@@ -32,7 +32,12 @@ pub fn retry(strategy: &Node, faults: &mut Faults) {
     }
     if word(backoff, "duration").is_none() {
         let help = Some("add `duration`, such as `10s`".to_owned());
-        faults.warning("W0412", backoff.span, "the back-off has no duration, and every second try would fail", help);
+        faults.warning(
+            "W0412",
+            backoff.span,
+            "the back-off has no duration: the second try would end in an error",
+            help,
+        );
     }
 }
 

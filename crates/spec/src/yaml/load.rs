@@ -11,7 +11,7 @@ use std::rc::Rc;
 /// Nesting of collections. (Go's limit is 10,000; no workflow comes near either.)
 pub const DEPTH_MAX: usize = 400;
 /// Values in one document.
-pub const NODES_MAX: usize = 2_000_000;
+pub const NODES_MAX: usize = 4_000_000;
 /// YAML's own limit for a key that stands before its colon on one line, in characters.
 const SIMPLE_KEY_MAX: usize = 1024;
 
@@ -37,7 +37,7 @@ pub fn load(text: &str) -> Vec<Result<Document, YamlError>> {
     }
     let mut documents = Vec::new();
     for (start, line, chunk) in chunks(text) {
-        match first_document(chunk) {
+        match first_document(chunk, NODES_MAX) {
             Ok(None) => {}
             Ok(Some(root)) if root.is_null() => {}
             Ok(Some(root)) => documents.push(finish(&shifted(root, start, line))),
@@ -49,7 +49,7 @@ pub fn load(text: &str) -> Vec<Result<Document, YamlError>> {
 
 /// The first document of `text`, which is what Go's `yaml.Unmarshal` reads. `None`: there is nothing.
 pub fn load_first(text: &str) -> Result<Option<Document>, YamlError> {
-    first_document(text)?.map(|root| finish(&root)).transpose()
+    first_document(text, NODES_MAX)?.map(|root| finish(&root)).transpose()
 }
 
 fn finish(root: &Rc<Node>) -> Result<Document, YamlError> {
@@ -126,9 +126,10 @@ struct Builder {
     anchors: HashMap<usize, (Rc<Node>, usize)>,
     root: Option<Rc<Node>>,
     nodes: usize,
+    nodes_max: usize,
 }
 
-fn first_document(text: &str) -> Result<Option<Rc<Node>>, YamlError> {
+fn first_document(text: &str, nodes_max: usize) -> Result<Option<Rc<Node>>, YamlError> {
     if let Some(error) = forbidden_character(text) {
         return Err(error);
     }
@@ -141,7 +142,7 @@ fn first_document(text: &str) -> Result<Option<Rc<Node>>, YamlError> {
         simple_key_max_lookahead: SIMPLE_KEY_MAX,
     };
     let mut parser = Parser::new_from_str_with_options(text, options);
-    let mut builder = Builder::default();
+    let mut builder = Builder { nodes_max, ..Builder::default() };
     while let Some(next) = parser.next_event() {
         let (event, span) = next.map_err(|error| scan_error(&error))?;
         let span = convert(span, text);
@@ -243,8 +244,8 @@ impl Builder {
 
     fn push(&mut self, node: Node, anchor: usize, levels: usize) -> Result<(), YamlError> {
         self.nodes += 1;
-        if self.nodes > NODES_MAX {
-            let message = format!("the document has more than {NODES_MAX} values");
+        if self.nodes > self.nodes_max {
+            let message = format!("the document has more than {} values", self.nodes_max);
             return Err(YamlError::with_help(node.span, message, "split it, or pass data as artifacts"));
         }
         let node = Rc::new(node);
@@ -344,4 +345,36 @@ fn forbidden_character(text: &str) -> Option<YamlError> {
     let at = text.find(is_control)?;
     let span = Span::at_byte(text, at);
     Some(YamlError::with_help(span, "control characters are not allowed", "write it as an escape in double quotes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_of_values_is_limited() {
+        assert!(first_document("[1, 2, 3]", 4).is_ok());
+        let error = first_document("[1, 2, 3, 4]", 3).expect_err("too many");
+        assert_eq!((error.message.as_str(), error.span.column), ("the document has more than 3 values", 11));
+    }
+
+    #[test]
+    fn documents_are_told_apart_and_keep_their_places() {
+        let text = "# c\n%YAML 1.1\n---\na: 1\n---\n- b\n...\n---\n# nothing\n---\nc: {\n---\nd: 1\n";
+        let found = load(text);
+        let places: Vec<Option<u32>> = found.iter().map(|d| d.as_ref().ok().map(|d| d.root.span.line)).collect();
+        assert_eq!(places, [Some(4), Some(6), None, Some(13)]);
+    }
+
+    #[test]
+    fn spans_cover_what_they_name() {
+        let text = "x: 1\n---\na:\n  - 'é'\n  - {b: c}\n";
+        let found = load(text);
+        let root = &found[1].as_ref().expect("a document").root;
+        let list = root.get("a").expect("a");
+        let item = &list.sequence().expect("a list")[1];
+        assert_eq!(&text[item.span.start..item.span.end], "{b: c}");
+        let value = item.get("b").expect("b");
+        assert_eq!((&text[value.span.start..value.span.end], value.span.line, value.span.column), ("c", 5, 9));
+    }
 }

@@ -116,7 +116,9 @@ fn one(plans: Vec<Plan>, files: &[String]) -> Result<Plan, Fault> {
     match (plans.next(), count) {
         (Some(plan), 1) => Ok(plan),
         (None, _) => Err(Fault::usage(format!("no Workflow in {}; give the file that has one too", files.join(", ")))),
-        (Some(_), _) => Err(Fault::usage(format!("{count} Workflows in {}; `run` takes one at a time", files.join(", ")))),
+        (Some(_), _) => {
+            Err(Fault::usage(format!("{count} Workflows in {}; `run` takes one at a time", files.join(", "))))
+        }
     }
 }
 
@@ -150,7 +152,10 @@ fn leave(place: &Place, record: &RunRecord, output: Option<Output>) -> Done {
         crate::follow::print_object(&Runs::open(place)?.history(&record.id)?, output)?;
     } else {
         let name = &record.name;
-        writeln!(std::io::stdout(), "{name} started; `towpath resume {name}` attaches to it, `towpath get {name}` shows it")?;
+        writeln!(
+            std::io::stdout(),
+            "{name} started; `towpath resume {name}` attaches to it, `towpath get {name}` shows it"
+        )?;
     }
     Ok(ExitCode::SUCCESS)
 }

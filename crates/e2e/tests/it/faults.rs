@@ -1,0 +1,86 @@
+//! Homes that cannot be written: read-only, full, or not there.
+
+use crate::harness::{Home, Ran, bin, scripts, wait};
+use std::process::{Command, Stdio};
+
+#[test]
+fn a_home_that_cannot_be_made_is_a_clear_error() {
+    let home = Home::new();
+    let file = home.file("w.yaml", &scripts("name: w", &[("a", "", "echo hi")]));
+    // Below a file nobody, not even root, can make a directory.
+    let inside = format!("{file}/home");
+    let ran = home.run(&["run", &file, "--home", &inside]);
+    assert_eq!(ran.code, 3, "{ran:?}");
+    assert!(ran.err.contains(&inside) && ran.err.contains("--home"), "{}", ran.err);
+}
+
+/// A small file system of its own, in a mount namespace of its own.
+const TINY: &str = "mount -t tmpfs -o size=$SIZE tmpfs $TOWPATH_HOME && ";
+
+/// Runs a shell script with the home on a small file system of its own. `None`: this machine does not let us.
+fn on_tiny_disk(home: &Home, size: &str, script: &str) -> Option<Ran> {
+    std::fs::create_dir_all(home.root()).expect("home");
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--map-root-user", "--", "sh", "-c", &format!("{TINY}{script}")]);
+    if rustix::process::geteuid().is_root() {
+        command = Command::new("unshare");
+        command.args(["--mount", "--", "sh", "-c", &format!("{TINY}{script}")]);
+    }
+    command.env("TOWPATH_HOME", home.root()).env("SIZE", size).env("BIN", bin()).env("NO_COLOR", "1");
+    let output = command.stdin(Stdio::null()).output().ok()?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let ran = Ran { code: output.status.code().unwrap_or(-1), out: text(&output.stdout), err: text(&output.stderr) };
+    let refused = ran.err.contains("unshare:") || ran.err.contains("mount:");
+    (!refused).then_some(ran)
+}
+
+#[test]
+fn a_read_only_home_can_be_read_and_says_why_it_cannot_run() {
+    let home = Home::new();
+    let file = home.file("w.yaml", &scripts("generateName: w-", &[("a", "", "echo hi")]));
+    let script = format!(
+        "$BIN run {file} --name before >/dev/null && sleep 5 && mount -o remount,ro $TOWPATH_HOME && $BIN get before && $BIN run {file}; echo code=$?"
+    );
+    let Some(ran) = on_tiny_disk(&home, "20m", &script) else {
+        return eprintln!("skipped: no mount namespaces on this machine");
+    };
+    assert!(ran.out.contains("Name:        before"), "{ran:?}");
+    assert!(ran.out.contains("code=3"), "{ran:?}");
+    assert!(ran.err.to_lowercase().contains("read-only") && ran.err.contains("--home"), "{ran:?}");
+}
+
+#[test]
+fn work_goes_on_when_a_full_disk_has_space_again() {
+    let home = Home::new();
+    let tasks = [("a", "", "echo began\nsleep 2\necho done"), ("b", "a", "echo after")];
+    let file = home.file("w.yaml", &scripts("name: w", &tasks));
+    // The disk is filled while the task runs, and freed when the store has refused to write.
+    let script = format!(
+        "$BIN run {file} >$TOWPATH_HOME.out 2>&1 & run=$!
+         until grep -q Running $TOWPATH_HOME.out 2>/dev/null; do sleep 0.05; done
+         dd if=/dev/zero of=$TOWPATH_HOME/ballast bs=4k >/dev/null 2>&1
+         for i in $(seq 1 400); do grep -q 'no space' $TOWPATH_HOME.out && break; sleep 0.05; done
+         rm $TOWPATH_HOME/ballast
+         wait $run; echo code=$?; cat $TOWPATH_HOME.out; $BIN logs w"
+    );
+    let Some(ran) = on_tiny_disk(&home, "8m", &script) else {
+        return eprintln!("skipped: no mount namespaces on this machine");
+    };
+    assert!(ran.out.contains("no space left"), "{ran:?}");
+    assert!(ran.out.contains("code=0"), "{ran:?}");
+    assert!(ran.out.contains("w.b: after"), "{ran:?}");
+}
+
+#[test]
+fn a_store_that_is_no_store_is_refused() {
+    let home = Home::new();
+    let file = home.file("w.yaml", &scripts("name: w", &[("a", "", "echo hi")]));
+    std::fs::create_dir(home.root()).expect("home");
+    std::fs::write(home.root().join("store.db"), "these are no pages of a database, whatever one does\n".repeat(100))
+        .expect("file");
+    let ran = home.run(&["run", &file]);
+    assert_eq!(ran.code, 3, "{ran:?}");
+    assert!(ran.err.contains("store.db"), "{}", ran.err);
+    assert_eq!(home.run(&["list"]).code, 3);
+    wait("no holder", || home.processes("__holder").is_empty().then_some(()));
+}

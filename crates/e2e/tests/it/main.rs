@@ -1,0 +1,10 @@
+//! Drives the real binary, end to end: every test has a home of its own.
+//! It must never link the product: what it knows of it is the command line.
+
+mod durability;
+mod faults;
+mod harness;
+mod isolation;
+mod looking;
+mod running;
+mod stopping;

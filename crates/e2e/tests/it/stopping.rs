@@ -1,0 +1,87 @@
+//! Ctrl-C, `stop`, `terminate`, and clients that go away.
+
+use crate::harness::{Home, scripts, wait};
+use rustix::process::Signal;
+
+fn long(home: &Home) -> String {
+    // It ends by itself when it is asked to.
+    let script = "trap 'echo asked; exit 3' TERM\necho began\nwhile :; do sleep 0.05; done";
+    home.file("long.yaml", &scripts("name: long", &[("a", "", script), ("b", "a", "echo never")]))
+}
+
+#[test]
+fn ctrl_c_once_stops_the_run_cleanly() {
+    let home = Home::new();
+    let file = long(&home);
+    let going = home.start(&["run", &file]);
+    home.wait_for_log("long", "began");
+    going.signal(Signal::INT);
+    assert_eq!(going.end(), 130);
+    let object = home.object();
+    assert_eq!(object["status"]["phase"], "Failed");
+    assert_eq!(object["status"]["message"], "Stopped with strategy 'Stop'");
+    assert!(home.ok(&["logs", "@", "a"]).contains("asked"), "the task was asked to end");
+    assert!(home.ok(&["list"]).contains("cancelled"));
+}
+
+#[test]
+fn ctrl_c_twice_ends_it_at_once() {
+    let home = Home::new();
+    let script = "trap '' TERM\necho began\nwhile :; do sleep 0.05; done";
+    let file = home.file("deaf.yaml", &scripts("name: deaf", &[("a", "", script)]));
+    let mut going = home.start(&["run", &file]);
+    home.wait_for_log("deaf", "began");
+    going.signal(Signal::INT);
+    going.wait_for("stopping the run");
+    going.signal(Signal::INT);
+    assert_eq!(going.end(), 130);
+    wait("the end of the run", || (home.object()["status"]["phase"] == "Failed").then_some(()));
+}
+
+#[test]
+fn stop_and_terminate_from_another_terminal() {
+    let home = Home::new();
+    let file = long(&home);
+    for verb in ["stop", "terminate"] {
+        let going = home.start(&["run", &file, "--name", verb]);
+        home.wait_for_log(verb, "began");
+        let refused = home.run(&["delete", verb]);
+        assert!(refused.code == 1 && refused.err.contains("has not ended"), "{refused:?}");
+        home.ok(&[verb, verb]);
+        assert_eq!(going.end(), 1, "a run that was stopped elsewhere has failed");
+        let again = home.run(&[verb, verb]);
+        assert!(again.code == 1 && again.err.contains("has ended already"), "{again:?}");
+    }
+    home.ok(&["run", &file, "--name", "forced", "--no-watch"]);
+    home.wait_for_log("forced", "began");
+    home.ok(&["delete", "forced", "--force"]);
+    assert_eq!(home.run(&["get", "forced"]).code, 2);
+}
+
+#[test]
+fn a_client_that_dies_stops_nothing() {
+    let home = Home::new();
+    let script = "echo began\nsleep 0.5\necho finished";
+    for (name, signal) in [("killed", Signal::KILL), ("hung-up", Signal::HUP)] {
+        let file =
+            home.file("w.yaml", &scripts(&format!("name: {name}"), &[("a", "", script), ("b", "a", "echo after")]));
+        let going = home.start(&["run", &file]);
+        home.wait_for_log(name, "began");
+        going.signal(signal);
+        assert_eq!(going.end(), -1);
+        let out = home.ok(&["resume", name]);
+        assert!(out.contains("Succeeded"), "{out}");
+        assert!(home.ok(&["logs", name]).contains("after"));
+    }
+}
+
+#[test]
+fn a_task_that_takes_too_long_is_ended() {
+    let home = Home::new();
+    let text = scripts("name: late", &[("a", "", "echo began\nsleep 60")]);
+    let text = text.replace("  - name: a\n", "  - name: a\n    activeDeadlineSeconds: 1\n");
+    let file = home.file("late.yaml", &text);
+    let ran = home.run(&["run", &file]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.err.contains("deadline"), "{}", ran.err);
+}
