@@ -88,7 +88,7 @@ impl Followed<'_> {
         client.watch(&self.run, from)?;
         let reading = move || {
             loop {
-                let word = match client.next() {
+                let word = match client.hear() {
                     Ok(Some(reply)) => Heard::Holder(reply),
                     Ok(None) => Heard::Silence(None),
                     Err(error) => Heard::Silence(Some(error)),

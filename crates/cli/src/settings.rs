@@ -18,7 +18,7 @@ pub struct Settings {
     pub durability: Durability,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Found {
     home: Option<PathBuf>,
     jobs: Option<u32>,
@@ -133,9 +133,9 @@ mod tests {
 
     #[test]
     fn keys_are_read_and_unknown_ones_are_faults() {
-        let found = add("jobs = 3\nprofile = \"trusted\"\n").ok().expect("settings");
+        let found = add("jobs = 3\nprofile = \"trusted\"\n").expect("settings");
         assert_eq!((found.jobs, found.profile), (Some(3), Some(Profile::Trusted)));
-        let fault = add("job = 3\n").err().expect("unknown");
+        let fault = add("job = 3\n").expect_err("unknown");
         assert!(fault.text.ends_with("unknown key 'job'; did you mean 'jobs'?"), "{}", fault.text);
         assert!(add("jobs = 0\n").is_err() && add("profile = \"strict\"\n").is_err());
     }

@@ -4,10 +4,10 @@
 use crate::exit_codes::{Fault, MACHINE};
 use crate::settings::Settings;
 use driver::client::{HolderCommand, Starting};
-use driver::holder::{Events, Parts};
+use driver::holder::{Events, Parts, Started};
 use driver::{Client, Home};
 use engine::admission::Capacity;
-use executor::{Catalogue, Executor, Local, LocalSettings};
+use executor::{Catalogue, Local, LocalSettings};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -50,7 +50,7 @@ fn capacity(jobs: Option<u32>) -> Capacity {
     }
 }
 
-fn start_executor(home: &Home, events: Events) -> Result<(Box<dyn Executor>, artifacts::Store), String> {
+fn start_executor(home: &Home, events: Events) -> Result<Started, String> {
     let artifacts = artifacts::Store::open(&home.artifacts()).map_err(|error| error.to_string())?;
     let images = Catalogue::load(&home.executor().images_file()).map_err(|error| error.to_string())?;
     let program = std::env::current_exe().map_err(|error| format!("our own binary cannot be found: {error}"))?;
@@ -61,7 +61,7 @@ fn start_executor(home: &Home, events: Events) -> Result<(Box<dyn Executor>, art
         images,
     };
     let local = Local::start(settings, events).map_err(|error| error.to_string())?;
-    Ok((Box::new(local), artifacts))
+    Ok(Started { executor: Box::new(local), artifacts })
 }
 
 /// A home as a command sees it.

@@ -176,10 +176,10 @@ impl Client {
     /// The holder is gone.
     pub fn ask(&mut self, request: &Request) -> Result<Reply, ClientError> {
         protocol::send(&mut self.stream, request).map_err(|_| self.gone())?;
-        self.next()?.ok_or_else(|| self.gone())
+        self.hear()?.ok_or_else(|| self.gone())
     }
 
-    /// Begins to watch a run; `next` then gives what happens.
+    /// Begins to watch a run; `hear` then gives what happens.
     ///
     /// # Errors
     /// The holder is gone.
@@ -192,7 +192,7 @@ impl Client {
     ///
     /// # Errors
     /// What came is not a frame.
-    pub fn next(&mut self) -> Result<Option<Reply>, ClientError> {
+    pub fn hear(&mut self) -> Result<Option<Reply>, ClientError> {
         match protocol::receive(&mut self.stream) {
             Ok(reply) => Ok(reply),
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(None),

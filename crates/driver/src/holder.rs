@@ -39,13 +39,22 @@ const IDLE: Duration = Duration::from_secs(3);
 /// The executor's events go here, from any thread.
 pub type Events = Box<dyn Fn(ExecutorEvent) + Send + Sync>;
 
+/// Opens the artifacts of a home and starts its executor.
+pub type StartExecutor = Box<dyn FnOnce(&Home, Events) -> Result<Started, String>>;
+
+/// What a started executor comes with.
+pub struct Started {
+    pub executor: Box<dyn Executor>,
+    pub artifacts: artifacts::Store,
+}
+
 /// What a holder is made of.
 pub struct Parts {
     pub home: Home,
     pub durability: Durability,
     pub capacity: Capacity,
-    /// Opens the artifacts and starts the executor. An error is for a person.
-    pub start_executor: Box<dyn FnOnce(&Home, Events) -> Result<(Box<dyn Executor>, artifacts::Store), String>>,
+    /// Its error is for a person.
+    pub start_executor: StartExecutor,
 }
 
 /// What reaches the loop.
@@ -91,7 +100,7 @@ fn hold(parts: Parts) -> Result<ExitCode, String> {
     };
     store::refuse_network_file_system(home.root()).map_err(|error| error.to_string())?;
     let (jobs, inbox) = channel();
-    let (executor, artifacts) = (parts.start_executor)(&home, executor_events(jobs.clone()))?;
+    let Started { executor, artifacts } = (parts.start_executor)(&home, executor_events(jobs.clone()))?;
     let opened = store::open(&home.store(), parts.durability, &TABLES).map_err(|error| error.to_string())?;
     make_rows_again(&opened).map_err(|error| error.to_string())?;
     let board = Arc::new(Board::default());

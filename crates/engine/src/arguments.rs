@@ -2,6 +2,7 @@
 //! It must never scan a bound value: once bound, it is data.
 
 use crate::scope::{Scope, Strictness, evaluate, evaluate_artifact, resolve, sole_key};
+use crate::state::State;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -100,10 +101,28 @@ pub(crate) const SUB_PATH: &str = "subPath";
 fn located(name: &str, location: &Location, scope: &Scope<'_>) -> Result<NamedArtifact, String> {
     let content = match location {
         Location::Raw(text) => Content::Raw(resolve(text, scope, Strictness::Lenient)?),
-        Location::Key(key) => Content::Uri(resolve(key, scope, Strictness::Lenient)?),
+        Location::Key(key) => {
+            let key = resolve(key, scope, Strictness::Lenient)?;
+            if let Some(artifact) = stored(&key, scope.state) {
+                return Ok(NamedArtifact { name: name.into(), path: String::new(), artifact: Some(artifact) });
+            }
+            Content::Uri(key)
+        }
     };
     let artifact = Some(ArtifactRef { content, bytes: 0, metadata: Default::default() });
     Ok(NamedArtifact { name: name.into(), path: String::new(), artifact })
+}
+
+/// What this run stored under the key, or under a key above it.
+fn stored(key: &str, state: &State) -> Option<ArtifactRef> {
+    if let Some(artifact) = state.keys.get(key) {
+        return Some(artifact.clone());
+    }
+    let above = core::iter::successors(key.rsplit_once('/'), |(above, _)| above.rsplit_once('/'));
+    let (above, artifact) = above.map(|(above, _)| above).find_map(|above| Some((above, state.keys.get(above)?)))?;
+    let mut artifact = artifact.clone();
+    artifact.metadata.insert(SUB_PATH.to_string(), key[above.len() + 1..].to_string());
+    Some(artifact)
 }
 
 /// Binds the inputs of `template`. `callee` resolves the template's own texts (defaults, paths).

@@ -4,6 +4,7 @@
 use crate::globals;
 use crate::graph::Graph;
 use crate::leaf;
+use crate::results;
 use crate::scope::Scope;
 use crate::state::{Attempt, Body, DagBody, GroupBody, Node, RetryBody, SiteBody, State, StepsBody};
 use crate::targets;
@@ -61,6 +62,9 @@ fn created(state: &mut State, record: &RunRecord) {
         _ => None,
     });
     state.graphs = Arc::new(graphs.collect());
+    let templates = record.plan.templates.iter().enumerate();
+    let results = templates.map(|(i, template)| (TemplateId(i as u32), results::wanted(template)));
+    state.results = Arc::new(results.filter(|(_, names)| !names.is_empty()).collect());
     state.globals = Arc::new(globals::of(record));
     state.locked = record.environments.iter().map(|lock| lock.requirements.clone()).collect();
     state.record = Some(Arc::new(record.clone()));
@@ -263,6 +267,12 @@ fn node_ended(state: &mut State, ended: &NodeEnded, at: Time) {
     node.phase = ended.phase;
     node.message.clone_from(&ended.message);
     node.ended_at = Some(at);
+    for named in &ended.outputs.artifacts {
+        let artifact = named.artifact.as_ref();
+        if let Some((artifact, key)) = artifact.and_then(|a| Some((a, a.metadata.get(leaf::KEY)?))) {
+            state.keys.insert(key.clone(), artifact.clone());
+        }
+    }
     node.outputs = (!ended.outputs.is_empty()).then(|| Arc::new(ended.outputs.clone()));
     if let Body::Leaf(attempt) = &mut node.body {
         let placed = attempt.epoch.is_some();

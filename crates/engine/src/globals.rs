@@ -43,6 +43,12 @@ pub fn of(record: &RunRecord) -> BTreeMap<String, Value> {
         set(group, json.clone());
         set(&format!("{group}.json"), json);
     }
+    for (name, value) in &plan.metadata.of_runs.labels {
+        set(&format!("labels.{name}"), value.clone());
+    }
+    for (name, value) in &plan.metadata.of_runs.annotations {
+        set(&format!("annotations.{name}"), value.clone());
+    }
     if let Some(time) = plan.metadata.annotations.get("workflows.argoproj.io/scheduled-time") {
         set("scheduledTime", time.clone());
     }
@@ -53,6 +59,13 @@ pub fn of(record: &RunRecord) -> BTreeMap<String, Value> {
     let json = json_declared(&plan.arguments.parameters, &parameters);
     set("parameters", json.clone());
     set("parameters.json", json);
+    for (name, source) in &plan.metadata.of_runs.labels_from {
+        let key = format!("workflow.labels.{name}");
+        globals.remove(&key);
+        if let Ok(Value::Str(text)) = expr::lang::evaluate(source, &globals, &expr::Context::default()) {
+            globals.insert(key, Value::Str(text));
+        }
+    }
     globals
 }
 

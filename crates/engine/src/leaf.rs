@@ -15,7 +15,7 @@ use expr::Value;
 use model::attempt::{Amounts, InputFile, Mount, Wanted, WantedArtifact, WantedParameter};
 use model::event::Placement;
 use model::node::Inputs;
-use model::plan::{Body as PlanBody, Leaf, OutputSource, Template};
+use model::plan::{Body as PlanBody, Leaf, Location, OutputSource, Template};
 use model::{AttemptKey, Exit, Launch, NodeId, Outcome, Outputs, Phase, Text, Time, limits};
 
 /// The scope of a leaf's own texts.
@@ -208,13 +208,14 @@ pub(crate) fn timeout_us(template: &Template, scope: &Scope<'_>) -> Result<Optio
 pub(crate) fn meaning(state: &State, id: NodeId, outcome: &Outcome) -> (Phase, String, Outputs) {
     let (phase, message, exit_code) = verdict(state, outcome);
     let mut outputs = Outputs {
-        result: outcome.result.clone(),
+        result: outcome.result.clone().filter(|_| state.keeps_result(id)),
         exit_code,
         parameters: outcome.parameters.clone(),
         artifacts: outcome.artifacts.clone(),
     };
     if let Some(template) = state.template_of(id) {
         literal_outputs(state, id, template, &mut outputs);
+        name_keys(state, id, template, &mut outputs);
     }
     (phase, message, outputs)
 }
@@ -247,6 +248,22 @@ fn verdict(state: &State, outcome: &Outcome) -> (Phase, String, Option<i32>) {
 
 /// How the executor begins the message of a command that is not there; upstream's executor ends with code 64 then.
 const NOT_FOUND: &str = "failed to find name in PATH";
+
+/// Metadata key of an artifact's key in the default repository.
+pub(crate) const KEY: &str = "key";
+
+/// Artifacts that the document stores under a key of its own.
+fn name_keys(state: &State, id: NodeId, template: &Template, outputs: &mut Outputs) {
+    let node = state.node(id);
+    for declared in &template.outputs.artifacts {
+        let Some(Location::Key(text)) = &declared.location else { continue };
+        let scope = scope(state, template, &node.name, &node.inputs);
+        let named = outputs.artifacts.iter_mut().find(|named| named.name == declared.name);
+        if let (Some(artifact), Ok(key)) = (named.and_then(|n| n.artifact.as_mut()), resolve(text, &scope, Strictness::Lenient)) {
+            artifact.metadata.insert(KEY.to_string(), key);
+        }
+    }
+}
 
 /// Output parameters of a leaf that are written in the document.
 fn literal_outputs(state: &State, id: NodeId, template: &Template, outputs: &mut Outputs) {

@@ -26,6 +26,7 @@ mod outputs;
 pub mod probe;
 pub mod quantity;
 mod reports;
+mod results;
 mod retries;
 pub mod retry;
 mod scope;

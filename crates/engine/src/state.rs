@@ -10,7 +10,7 @@ use model::event::{Items, Placement, Site};
 use model::input::{Epoch, Shutdown};
 use model::node::Inputs;
 use model::plan::{Body as PlanBody, Dag, Plan, Task, Template};
-use model::{NodeId, NodeKind, Outputs, Phase, RunPhase, RunRecord, TemplateId, Time};
+use model::{ArtifactRef, NodeId, NodeKind, Outputs, Phase, RunPhase, RunRecord, TemplateId, Time};
 
 /// One run in memory. Empty (`record` is `None`) until `RunCreated`.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -28,6 +28,10 @@ pub struct State {
     pub(crate) globals: Arc<BTreeMap<String, expr::Value>>,
     /// The dependency graph of each DAG template, computed once from the plan.
     pub(crate) graphs: Arc<BTreeMap<TemplateId, Graph>>,
+    /// Per template: the call sites whose result is kept, computed once from the plan.
+    pub(crate) results: Arc<BTreeMap<TemplateId, BTreeSet<String>>>,
+    /// Artifacts that were stored under a key of the default repository.
+    pub(crate) keys: BTreeMap<String, ArtifactRef>,
     /// Requirements whose environments are in the record.
     pub(crate) locked: BTreeSet<Vec<String>>,
     /// Recorded calls of dynamic nodes: (parent, name, counter) to (fingerprint, child).
@@ -192,6 +196,15 @@ impl State {
 
     pub(crate) fn graph_of(&self, boundary: NodeId) -> Option<&Graph> {
         self.graphs.get(&self.node(boundary).template?)
+    }
+
+    /// Whether the node's standard output is kept as its result: the calling template refers to it, or a call asked for the node.
+    pub(crate) fn keeps_result(&self, id: NodeId) -> bool {
+        let node = self.node(id);
+        let Some(boundary) = node.boundary else { return false };
+        let (Some(site), Some(template)) = (node.site, self.node(boundary).template) else { return node.site.is_none() };
+        let name = self.task(boundary, site).map(|task| task.name.as_str()).unwrap_or_default();
+        self.results.get(&template).is_some_and(|names| names.contains(name))
     }
 
     /// The node that has to know when this one ends: its group, Retry node, DAG, or steps.

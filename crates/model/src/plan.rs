@@ -29,6 +29,9 @@ pub struct Plan {
     pub active_deadline_s: Option<i64>,
     pub priority: i32,
     pub service_account: String,
+    /// The workflow consists of a `workflowTemplateRef`: Argo's status leaves its own name out of `templateScope` then.
+    #[serde(default)]
+    pub by_reference: bool,
     /// Accepted and without meaning here; told once a run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notices: Vec<String>,
@@ -44,6 +47,24 @@ pub struct Metadata {
     pub labels: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
+    /// `workflowMetadata`: what the run gets beside its own.
+    #[serde(default, skip_serializing_if = "RunMetadata::is_empty")]
+    pub of_runs: RunMetadata,
+}
+
+/// `spec.workflowMetadata`: labels and annotations that every run of the workflow gets; they win over its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunMetadata {
+    pub labels: BTreeMap<String, String>,
+    pub annotations: BTreeMap<String, String>,
+    /// Labels whose value is an expr over `workflow.*`.
+    pub labels_from: BTreeMap<String, String>,
+}
+
+impl RunMetadata {
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty() && self.annotations.is_empty() && self.labels_from.is_empty()
+    }
 }
 
 /// Where a template's name is looked up, and how Argo's status spells it (`templateScope`).

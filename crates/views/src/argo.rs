@@ -172,6 +172,9 @@ pub fn workflow(history: &History) -> Option<Workflow> {
     let record = history.record.as_deref()?;
     let plan = &record.plan;
     let mut labels = plan.metadata.labels.clone();
+    labels.extend(plan.metadata.of_runs.labels.clone());
+    let mut annotations = plan.metadata.annotations.clone();
+    annotations.extend(plan.metadata.of_runs.annotations.clone());
     let phase = history.phase.map_or("", model::RunPhase::as_str).to_string();
     labels.insert("workflows.argoproj.io/phase".into(), phase.clone());
     if history.ended_at.is_some() {
@@ -179,7 +182,7 @@ pub fn workflow(history: &History) -> Option<Workflow> {
     }
     let edges = Edges::of(history);
     let progress = progress::of_nodes(history, &edges);
-    let names = Names { run: &record.name, history };
+    let names = Names { run: &record.name, scope: if plan.by_reference { "" } else { &record.name }, history };
     let nodes = history.nodes.iter().map(|node| {
         let view = names.node(node, &edges, progress[node.id.index()]);
         (view.id.clone(), view)
@@ -193,7 +196,7 @@ pub fn workflow(history: &History) -> Option<Workflow> {
             uid: record.id.0.clone(),
             creation_timestamp: rfc3339(record.created_at),
             labels,
-            annotations: plan.metadata.annotations.clone(),
+            annotations,
         },
         spec: Spec {
             entrypoint: plan.template(plan.entrypoint).name.clone(),
@@ -227,6 +230,8 @@ fn text((done, all): progress::Progress) -> Option<String> {
 
 struct Names<'a> {
     run: &'a str,
+    /// What stands behind `local/`.
+    scope: &'a str,
     history: &'a History,
 }
 
@@ -245,7 +250,7 @@ impl Names<'_> {
         let own = template.map_or(&Scope::Local, |template| &template.scope);
         let calling = boundary.map_or(own, |boundary| &boundary.scope);
         let template_scope = match calling {
-            Scope::Local => format!("local/{}", self.run),
+            Scope::Local => format!("local/{}", self.scope),
             Scope::Namespaced(name) => format!("namespaced/{name}"),
             Scope::Cluster(name) => format!("cluster/{name}"),
         };

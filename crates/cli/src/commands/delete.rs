@@ -55,7 +55,7 @@ fn end(place: &Place, run: &RunLine) -> Result<(), Fault> {
     shutdown::request(place, run, Shutdown::Terminate)?;
     let mut client = place.client()?;
     client.watch(&run.id, 0)?;
-    while let Some(reply) = client.next()? {
+    while let Some(reply) = client.hear()? {
         if let Reply::Events { events, .. } = reply
             && events.iter().any(|recorded| matches!(recorded.event, model::Event::RunEnded { .. }))
         {

@@ -14,6 +14,9 @@ use views::History;
 /// Between two drawings.
 pub const FRAME: Duration = Duration::from_millis(100);
 
+/// Lines of the drawing that stays, before what is done is only counted.
+const LAST_LINES_MAX: usize = 100;
+
 /// Which stream it goes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum To {
@@ -87,29 +90,31 @@ impl Progress {
     /// Draws if it is time. Call it at least every `FRAME`.
     pub fn tick(&mut self, history: &History, now: Time) -> io::Result<()> {
         let due = self.drawn_at.is_none_or(|at| at.elapsed() >= if self.stale { FRAME } else { FRAME * 5 });
-        if self.live && due { self.draw(history, now) } else { Ok(()) }
+        if self.live && due { self.draw(history, now, false) } else { Ok(()) }
     }
 
     /// The last drawing, which stays.
     pub fn end(&mut self, history: &History, now: Time) -> io::Result<()> {
         if self.live {
-            self.draw(history, now)?;
+            self.draw(history, now, true)?;
             self.drawn = 0;
         }
         Ok(())
     }
 
-    fn draw(&mut self, history: &History, now: Time) -> io::Result<()> {
+    fn draw(&mut self, history: &History, now: Time, last: bool) -> io::Result<()> {
         self.index.update(history, std::mem::take(&mut self.touched));
         let (width, height) = self.size();
         let mut shown = Vec::new();
-        for detail in [Detail::Loops, Detail::Closed] {
+        // What stays at the end may be longer than the screen.
+        let room = if last { LAST_LINES_MAX } else { height };
+        for detail in [Detail::Loops, Detail::Closed, Detail::Open] {
             shown = lines(history, &self.index, Look { detail, color: self.color, now });
-            if shown.len() < height {
+            if shown.len() < room {
                 break;
             }
         }
-        if shown.len() >= height {
+        if shown.len() >= room && !last {
             let hidden = shown.len() - (height - 2);
             shown.truncate(height - 2);
             shown.push(format!("… {hidden} more lines: towpath get {}", history.name()));
@@ -139,7 +144,7 @@ impl Progress {
             To::Err => tcgetwinsize(io::stderr()),
         };
         let (columns, rows) = size.map_or((80, 24), |size| (size.ws_col, size.ws_row));
-        (usize::from(if columns == 0 { 80 } else { columns }), usize::from(rows).max(5))
+        (usize::from(if columns == 0 { 80 } else { columns }), if rows == 0 { 24 } else { usize::from(rows).max(5) })
     }
 
     fn write(&self, text: &str) -> io::Result<()> {

@@ -36,6 +36,8 @@ pub enum Detail {
     Loops,
     /// What succeeded is not opened.
     Closed,
+    /// What is done without a fault is only counted.
+    Open,
 }
 
 /// How lines look.
@@ -113,7 +115,7 @@ fn is_open(node: &NodeView, detail: Detail) -> bool {
         Detail::All | Detail::Loops => {
             node.kind != NodeKind::Retry || node.phase != Phase::Succeeded || detail == Detail::All
         }
-        Detail::Closed => !matches!(node.phase, Phase::Succeeded | Phase::Skipped | Phase::Omitted),
+        Detail::Closed | Detail::Open => !matches!(node.phase, Phase::Succeeded | Phase::Skipped | Phase::Omitted),
     }
 }
 
@@ -123,13 +125,31 @@ enum Row {
     Count(String),
 }
 
-/// The children; those of step groups stand in the place of their group.
+/// The children as they are to be shown.
 fn rows(history: &History, index: &Index, id: NodeId, detail: Detail) -> Vec<Row> {
+    let mut rows = all_rows(history, index, id, detail);
+    if detail == Detail::Open {
+        let is_done = |row: &Row| match row {
+            Row::Node(id) => matches!(history.node(*id).phase, Phase::Succeeded | Phase::Skipped | Phase::Omitted),
+            Row::Count(_) => false,
+        };
+        let before = rows.len();
+        rows.retain(|row| !is_done(row));
+        if rows.len() < before {
+            rows.insert(0, Row::Count(format!("{} done", before - rows.len())));
+        }
+    }
+    rows
+}
+
+/// The children; those of step groups stand in the place of their group.
+fn all_rows(history: &History, index: &Index, id: NodeId, detail: Detail) -> Vec<Row> {
     let below = &index.nodes[id.index()];
     let is_group = |id: &NodeId| history.node(*id).kind == NodeKind::StepGroup;
     if history.node(id).kind == NodeKind::Steps {
         let groups = below.children.iter();
-        let inside = |id: &NodeId| if is_group(id) { rows(history, index, *id, detail) } else { vec![Row::Node(*id)] };
+        let inside =
+            |id: &NodeId| if is_group(id) { all_rows(history, index, *id, detail) } else { vec![Row::Node(*id)] };
         return groups.flat_map(inside).collect();
     }
     // The tasks of a DAG are all shown, however many: they have been written by hand.

@@ -4,7 +4,13 @@
 /// Table, rows, columns (separated by spaces, `*` for all), reason. The first that fits counts.
 pub const IMPOSSIBLE: &[(&str, &str, &str, &str)] = &[
     ("event in a run", "RunCreated", "running stopping ended", "a run is created once: Submit is refused"),
-    ("event in a run", "*", "none", "the first event of a log is RunCreated: other inputs are refused"),
+    (
+        "event in a run",
+        "NodeAdded AttemptStarted AttemptEnded AttemptAdded NodeEnded LoopOpened RetryDelayed EnvironmentLocked \
+         ShutdownRequested DeadlineExceeded RunResumed CallAdded RunEnded",
+        "none",
+        "the first event of a log is RunCreated: all inputs but Submit are refused",
+    ),
     (
         "event in a run",
         "NodeAdded LoopOpened CallAdded",
@@ -30,7 +36,12 @@ pub const IMPOSSIBLE: &[(&str, &str, &str, &str)] = &[
         "waiting placed killed Steps StepGroup DAG TaskGroup Retry Suspend ended",
         "a node is added once: its number is the count of those before it",
     ),
-    ("event of a node", "*", "absent", "only NodeAdded speaks of a node that is not there: others are decided from the state"),
+    (
+        "event of a node",
+        "AttemptStarted AttemptEnded AttemptAdded NodeEnded LoopOpened RetryDelayed CallAdded",
+        "absent",
+        "only NodeAdded speaks of a node that is not there: others are decided from the state",
+    ),
     (
         "event of a node",
         "AttemptStarted AttemptEnded AttemptAdded CallAdded",

@@ -49,7 +49,7 @@ const INPUTS: &[&str] = &["Submit", "Reports", "Woke", "Shutdown", "Resume", "Ca
 const EXITS: &[&str] = &["Exited", "Signalled", "Oom", "Deadline", "Cancelled", "Lost", "NotStarted"];
 const COMMANDS: &[&str] = &["Place", "Launch", "Kill", "WakeAt", "Return", "Ended"];
 const KILLS: &[&str] = &["Stopped", "Terminated", "Deadline", "TimedOut"];
-const REPORTS: &[&str] = &["Placed", "Ended", "Lost", "Older"];
+const REPORTS: &[&str] = &["Placed", "Ended", "Lost"];
 const REFUSALS: &[&str] = &[
     "Exists",
     "NoRun",
@@ -83,6 +83,7 @@ const TABLES: &[(&str, &[&str], &[&str])] = &[
     ("node ended", KINDS, ENDED),
     ("input to a run", INPUTS, RUN_STATES),
     ("report on a node", REPORTS, NODE_STATES),
+    ("older report", REPORTS, &["waiting", "placed", "killed", "ended"]),
     ("refusal", REFUSALS, &["given"]),
     ("exit of an attempt", EXITS, &["counts", "history"]),
     ("command", COMMANDS, &["follows", "owed"]),
@@ -147,12 +148,12 @@ impl Coverage {
             _ => true,
         });
         let row = match &report.what {
-            _ if !newest => "Older",
             ReportKind::Placed(_) => "Placed",
             ReportKind::Ended(outcome) if matches!(outcome.exit, Exit::Lost(_)) => "Lost",
             ReportKind::Ended(_) => "Ended",
         };
-        self.reach("report on a node", row, node_state(state, report.node));
+        let table = if newest { "report on a node" } else { "older report" };
+        self.reach(table, row, node_state(state, report.node));
     }
 
     pub fn refusal(&mut self, refusal: &Refusal) {

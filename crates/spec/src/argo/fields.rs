@@ -100,7 +100,7 @@ pub static SPEC: Object = Object {
         notice("volumeClaimGC", MAP),
         no("volumeClaimTemplates", LIST),
         yes("volumes", Kind::List(&object(&VOLUME))),
-        notice("workflowMetadata", object(&WORKFLOW_METADATA)),
+        yes("workflowMetadata", object(&WORKFLOW_METADATA)),
         yes("workflowTemplateRef", object(&WORKFLOW_TEMPLATE_REF)),
     ],
 };

@@ -67,7 +67,7 @@ mod tests {
         let file = dir.path().join("p.yaml");
         std::fs::write(&file, "a: 1\nb: two words\nlist: [1, x]\nok: true\n").expect("file");
         let words = ["b=3=4".to_string(), "c=".to_string()];
-        let parameters = read(&words, file.to_str()).ok().expect("parameters");
+        let parameters = read(&words, file.to_str()).expect("parameters");
         assert_eq!(pairs(&parameters), [("a", "1"), ("b", "3=4"), ("list", "[1,\"x\"]"), ("ok", "true"), ("c", "")]);
         assert!(read(&["x".to_string()], None).is_err() && read(&["=x".to_string()], None).is_err());
     }

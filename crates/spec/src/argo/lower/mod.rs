@@ -13,7 +13,7 @@ use super::merge::with_defaults;
 use super::view::{field, flag, int, int_or_text, items, pairs, text, word};
 use crate::Options;
 use crate::yaml::Node;
-use model::plan::{Body, Metadata, Plan, SEMANTICS, Scope, Template};
+use model::plan::{RunMetadata, Body, Metadata, Plan, SEMANTICS, Scope, Template};
 use model::{TemplateId, Text};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
@@ -52,7 +52,7 @@ pub fn plan(
     Some(Plan {
         version: model::plan::PLAN_VERSION,
         semantics: SEMANTICS,
-        metadata: metadata(&definition.root, options),
+        metadata: metadata(&definition.root, spec, options),
         entrypoint: entrypoint?,
         arguments,
         templates: templates?,
@@ -60,6 +60,7 @@ pub fn plan(
         active_deadline_s: int(spec, "activeDeadlineSeconds"),
         priority: int(spec, "priority").and_then(|p| i32::try_from(p).ok()).unwrap_or_default(),
         service_account: text(spec, "serviceAccountName"),
+        by_reference: effective.reference.is_some(),
         notices: Vec::new(),
     })
 }
@@ -69,10 +70,11 @@ fn positive(number: i64) -> Option<u32> {
     u32::try_from(number).ok().filter(|n| *n > 0)
 }
 
-fn metadata(root: &Node, options: &Options) -> Metadata {
+fn metadata(root: &Node, spec: &Node, options: &Options) -> Metadata {
     let empty = Rc::new(Node { span: root.span, value: crate::yaml::Value::Mapping(Vec::new()) });
     let node = field(root, "metadata").unwrap_or(&empty);
-    let map = |key| pairs(node, key).into_iter().map(|(k, v)| (k.text, v.text)).collect::<BTreeMap<_, _>>();
+    let map_of = |node: &Node, key| pairs(node, key).into_iter().map(|(k, v)| (k.text, v.text)).collect::<BTreeMap<_, _>>();
+    let map = |key| map_of(node, key);
     let mut labels = map("labels");
     labels.extend(options.labels.clone());
     let given = options.name.clone();
@@ -82,7 +84,22 @@ fn metadata(root: &Node, options: &Options) -> Metadata {
         namespace: options.namespace.clone().unwrap_or_else(|| text(node, "namespace")),
         labels,
         annotations: map("annotations"),
+        of_runs: match field(spec, "workflowMetadata") {
+            Some(node) => RunMetadata {
+                labels: map_of(node, "labels"),
+                annotations: map_of(node, "annotations"),
+                labels_from: labels_from(node),
+            },
+            None => RunMetadata::default(),
+        },
     }
+}
+
+/// `labelsFrom`: names and their expressions.
+fn labels_from(node: &Node) -> BTreeMap<String, String> {
+    let entries = field(node, "labelsFrom").and_then(|from| from.mapping()).unwrap_or_default();
+    let name = |key: &Node| super::view::any_text(key).unwrap_or_default();
+    entries.iter().map(|entry| (name(&entry.key), text(&entry.value, "expression"))).collect()
 }
 
 /// A template that has a number and is not lowered yet.
