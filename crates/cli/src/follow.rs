@@ -72,7 +72,10 @@ impl Followed<'_> {
                         return self.leave(&history, &mut progress);
                     }
                     progress.note("stopping the run: what runs gets SIGTERM and 30 s; Ctrl-C again ends it at once")?;
-                    self.shut_down(Shutdown::Stop)?;
+                    if let Err(fault) = self.shut_down(Shutdown::Stop) {
+                        stops = 0;
+                        progress.note(&format!("the run could not be stopped: {}", fault.text))?;
+                    }
                 }
                 Ok(Heard::Silence(why)) => return Err(self.deserted(&history, why)),
                 Err(RecvTimeoutError::Disconnected) => return Err(self.deserted(&history, None)),

@@ -10,7 +10,7 @@ use model::event::Recorded;
 use model::row::Cell;
 use model::{RunId, Time};
 use std::collections::BTreeSet;
-use store::{Filter, LogId, Reader};
+use store::{Filter, LogId, Reader, StoreError};
 use views::History;
 use views::rows::RUNS;
 
@@ -38,13 +38,20 @@ impl Runs {
     /// # Errors
     /// There is no store yet: then there is no run either.
     pub fn open(place: &Place) -> Result<Self, Fault> {
-        match place.reader()? {
-            Some(reader) => Ok(Self { reader }),
-            None => Err(Fault::usage(format!(
-                "no run in {} yet; start one with `towpath run FILE`",
-                place.home.root().display()
-            ))),
+        Self::open_any(place)?.ok_or_else(|| {
+            Fault::usage(format!("no run in {} yet; start one with `towpath run FILE`", place.home.root().display()))
+        })
+    }
+
+    /// As `open`; `None` if there is no store yet.
+    pub fn open_any(place: &Place) -> Result<Option<Self>, Fault> {
+        let Some(reader) = place.reader()? else { return Ok(None) };
+        let probe = Filter { limit: Some(0), ..Filter::default() };
+        if let Err(StoreError::StaleTable { .. }) = reader.select(&RUNS, &probe) {
+            // Another version wrote the rows: a holder makes them again when it starts.
+            place.client()?;
         }
+        Ok(Some(Self { reader }))
     }
 
     /// Newest first.

@@ -19,6 +19,8 @@ use store::{LogId, Reader};
 const CHUNK: usize = 512;
 /// How often an idle watcher is looked at, whether it is still there.
 const LOOK: Duration = Duration::from_secs(1);
+/// Before we try again to let clients in.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// A wish for the holder's loop; the answer goes to the connection's thread.
 pub(crate) enum Wish {
@@ -94,7 +96,11 @@ impl Door {
 /// Accepts clients until the process ends.
 pub(crate) fn accept(listener: &UnixListener, desk: &Arc<Desk>) {
     for stream in listener.incoming() {
-        let Ok(stream) = stream else { continue };
+        let Ok(stream) = stream else {
+            // Too many open files: it passes when some client leaves.
+            thread::sleep(PAUSE);
+            continue;
+        };
         if !desk.door.enter() {
             continue;
         }

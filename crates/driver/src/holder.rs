@@ -119,6 +119,7 @@ fn hold(parts: Parts) -> Result<ExitCode, String> {
         executor,
         artifacts,
         durability: parts.durability,
+        slots: parts.capacity.slots,
         board,
         jobs,
         seeds: Seeds::new().map_err(|error| error.to_string())?,
@@ -201,6 +202,7 @@ struct Holder {
     executor: Box<dyn Executor>,
     artifacts: artifacts::Store,
     durability: Durability,
+    slots: u32,
     board: Arc<Board>,
     jobs: Sender<Job>,
     seeds: Seeds,
@@ -341,7 +343,14 @@ impl Holder {
     fn status(&self) -> Status {
         let runs = self.pump.runs().filter(|run| self.pump.state(run).is_some_and(|state| !state.is_ended()));
         let held = runs.map(|run| Held { run: run.clone(), resumed: self.pump.is_resumed(run) });
-        Status { pid: std::process::id(), build: env!("CARGO_PKG_VERSION").into(), runs: held.collect() }
+        let held = held.chain(self.reloads.runs().map(|(run, resumed)| Held { run: run.clone(), resumed }));
+        Status {
+            pid: std::process::id(),
+            build: env!("CARGO_PKG_VERSION").into(),
+            full_durability: self.durability == Durability::Full,
+            slots: self.slots,
+            runs: held.collect(),
+        }
     }
 
     fn delete(&mut self, run: &RunId, answer: Sender<Reply>) {

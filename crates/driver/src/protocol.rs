@@ -71,6 +71,10 @@ pub enum Reply {
 pub struct Status {
     pub pid: u32,
     pub build: String,
+    /// Every commit survives a power cut.
+    pub full_durability: bool,
+    /// Attempts at once.
+    pub slots: u32,
     pub runs: Vec<Held>,
 }
 

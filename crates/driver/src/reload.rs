@@ -31,6 +31,11 @@ impl Reloads {
         self.waiting.contains_key(run)
     }
 
+    /// The runs that wait, and whether they may start attempts.
+    pub fn runs(&self) -> impl Iterator<Item = (&RunId, bool)> {
+        self.waiting.iter().map(|(run, waiting)| (run, waiting.resumed))
+    }
+
     pub fn next_due(&self) -> Option<Time> {
         self.waiting.values().map(|waiting| waiting.due).min()
     }

@@ -8,8 +8,7 @@ use model::Outputs;
 
 /// `outputs.result` of the loop: a JSON list of the children's results, each parsed as JSON. A result that is no JSON fails it.
 pub fn result<'a>(children: impl Iterator<Item = &'a Outputs>) -> Result<String, String> {
-    let parsed: Result<Vec<_>, _> =
-        children.filter_map(|outputs| outputs.result.as_deref()).map(Json::parse).collect();
+    let parsed: Result<Vec<_>, _> = children.filter_map(|outputs| outputs.result.as_deref()).map(Json::parse).collect();
     Ok(Json::List(parsed?).to_text())
 }
 

@@ -9,7 +9,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Debug;
-use model::{NodeId, Time};
+use model::{NodeId, NodeKind, Phase, Time};
 
 impl State {
     /// Compares every redundant index with the nodes. The error names the first that differs, with both values.
@@ -22,7 +22,8 @@ impl State {
         same("open_attempts", &self.open_attempts, &open)?;
         let delayed: BTreeSet<(Time, NodeId)> = ids().filter_map(|id| Some((self.back_off(id)?, id))).collect();
         same("delayed", &self.delayed, &delayed)?;
-        let timeouts: BTreeSet<(Time, NodeId)> = ids().filter_map(|id| Some((self.timeout_of_waiting(id)?, id))).collect();
+        let timeouts: BTreeSet<(Time, NodeId)> =
+            ids().filter_map(|id| Some((self.timeout_of_waiting(id)?, id))).collect();
         same("timeouts", &self.timeouts, &timeouts)?;
         let willing: BTreeSet<NodeId> = ids().filter(|id| self.may_start_more(*id)).collect();
         same("willing", &self.willing, &willing)?;
@@ -67,11 +68,14 @@ impl State {
             return Err(format!("{}: {}", at("container"), container.0));
         }
         same(&at("ended_at"), &node.ended_at.is_some(), &node.phase.is_fulfilled())?;
-        let below = || (id.0 + 1..self.nodes.len() as u32).map(NodeId).filter(|child| self.container(*child) == Some(id));
+        let below =
+            || (id.0 + 1..self.nodes.len() as u32).map(NodeId).filter(|child| self.container(*child) == Some(id));
         match &node.body {
             Body::Steps(steps) => same(&at("groups"), &steps.groups, &below().collect()),
             Body::Retry(retry) => same(&at("tries"), &retry.tries, &below().collect()),
-            Body::StepGroup(group) | Body::TaskGroup(group) => self.check_group(group, &below().collect::<Vec<_>>(), &at),
+            Body::StepGroup(group) | Body::TaskGroup(group) => {
+                self.check_group(id, group, &below().collect::<Vec<_>>(), &at)
+            }
             Body::Dag(dag) => self.check_dag(id, dag, &below().collect::<Vec<_>>(), &at),
             Body::Nothing | Body::Leaf(_) => Ok(()),
         }
@@ -81,9 +85,18 @@ impl State {
         children.iter().filter(|child| !self.node(**child).phase.is_fulfilled()).count() as u32
     }
 
-    fn check_group(&self, group: &GroupBody, children: &[NodeId], at: &dyn Fn(&str) -> String) -> Result<(), String> {
+    fn check_group(
+        &self,
+        id: NodeId,
+        group: &GroupBody,
+        children: &[NodeId],
+        at: &dyn Fn(&str) -> String,
+    ) -> Result<(), String> {
         same(&at("children"), &group.children.as_slice(), &children)?;
         same(&at("open"), &group.open, &self.open_of(children))?;
+        let unmade = |id: &NodeId| self.node(*id).kind == NodeKind::Skipped && self.node(*id).phase == Phase::Error;
+        let doomed = self.node(id).kind == NodeKind::StepGroup && children.iter().any(unmade);
+        same(&at("doomed"), &group.doomed, &doomed)?;
         for (task, site) in group.sites.iter().enumerate() {
             let of_task = |child: &&NodeId| {
                 group.sites.len() == 1 || self.node(**child).site.is_some_and(|site| site.task as usize == task)
@@ -96,7 +109,13 @@ impl State {
         Ok(())
     }
 
-    fn check_dag(&self, id: NodeId, dag: &DagBody, children: &[NodeId], at: &dyn Fn(&str) -> String) -> Result<(), String> {
+    fn check_dag(
+        &self,
+        id: NodeId,
+        dag: &DagBody,
+        children: &[NodeId],
+        at: &dyn Fn(&str) -> String,
+    ) -> Result<(), String> {
         let Some(graph) = self.graph_of(id) else { return Err(at("graph")) };
         let mut tasks = alloc::vec![None; graph.refs.len()];
         for child in children {

@@ -28,7 +28,9 @@ pub(crate) fn follow(state: &State, event: &Event) -> Vec<Command> {
             commands
         }
         Event::AttemptEnded(_) => over(state).into_iter().collect(),
-        Event::LoopOpened(_) | Event::EnvironmentLocked(_) | Event::RunResumed { .. } | Event::CallAdded(_) => Vec::new(),
+        Event::LoopOpened(_) | Event::EnvironmentLocked(_) | Event::RunResumed { .. } | Event::CallAdded(_) => {
+            Vec::new()
+        }
     }
 }
 

@@ -109,7 +109,9 @@ fn depends_met(state: &State, dag: NodeId, task: u32) -> Result<bool, String> {
         Some((index, (*body(state, dag)?.tasks.get(index as usize)?)?))
     };
     let continue_on = |name: &str| match of(name) {
-        Some((task, _)) => state.task(dag, Site { group: 0, task, item: None }).map(|t| t.continue_on).unwrap_or_default(),
+        Some((task, _)) => {
+            state.task(dag, Site { group: 0, task, item: None }).map(|t| t.continue_on).unwrap_or_default()
+        }
         None => ContinueOn::default(),
     };
     let expanded = depends::expand(&plan.depends, &continue_on);
@@ -248,13 +250,7 @@ fn assess(state: &State, dag: NodeId) -> Phase {
 }
 
 /// A task's own phase if it ran, else the worst of its dependencies'. Iterative: DAGs are deep.
-fn branch(
-    state: &State,
-    body: &DagBody,
-    graph: &crate::graph::Graph,
-    task: u32,
-    known: &mut [Option<Phase>],
-) -> Phase {
+fn branch(state: &State, body: &DagBody, graph: &crate::graph::Graph, task: u32, known: &mut [Option<Phase>]) -> Phase {
     let mut stack = vec![task];
     while let Some(&top) = stack.last() {
         let phase = body.tasks[top as usize].map(|id| state.node(id).phase);

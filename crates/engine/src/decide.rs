@@ -9,7 +9,6 @@ use crate::state::Body;
 use crate::stop;
 use crate::submit;
 use crate::{dag, retries, steps};
-use alloc::string::String;
 use alloc::vec::Vec;
 use model::input::Stamped;
 use model::{Event, Input, NodeId, NodeKind, Outputs, Phase, Refusal, RunPhase};
@@ -128,6 +127,6 @@ fn end_run(draft: &mut Draft<'_>, root: NodeId) {
     };
     let outputs: Outputs = node.outputs.as_deref().cloned().unwrap_or_default();
     let phase = if state.shutdown.is_some() { RunPhase::Failed } else { phase };
-    stop::close_open(draft, &String::from("the run has ended"));
+    stop::close_open(draft, "the run has ended");
     draft.emit(Event::RunEnded { phase, message, outputs });
 }

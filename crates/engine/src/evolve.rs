@@ -119,7 +119,9 @@ fn new_body(state: &State, id: NodeId, added: &NodeAdded) -> Body {
         NodeKind::Steps => Body::Steps(StepsBody::default()),
         NodeKind::StepGroup => Body::StepGroup(GroupBody { sites: group_sites(state, added), ..GroupBody::default() }),
         NodeKind::Dag => Body::Dag(dag_body(state, id)),
-        NodeKind::TaskGroup => Body::TaskGroup(GroupBody { sites: alloc::vec![SiteBody::default()], ..GroupBody::default() }),
+        NodeKind::TaskGroup => {
+            Body::TaskGroup(GroupBody { sites: alloc::vec![SiteBody::default()], ..GroupBody::default() })
+        }
         NodeKind::Retry => Body::Retry(RetryBody::default()),
         NodeKind::Skipped | NodeKind::Suspend => Body::Nothing,
     }

@@ -66,7 +66,9 @@ impl fmt::Display for Reason {
             Self::Ended(phase, message) => write!(f, "ended {}: {message}", phase.as_str()),
             Self::Running(0) => write!(f, "running"),
             Self::Running(n) => write!(f, "running, attempt {n} (earlier ones were lost)"),
-            Self::WaitsForPlace(_) => write!(f, "waits for a place: cpu, memory or GPUs are taken, or its environment is being built"),
+            Self::WaitsForPlace(_) => {
+                write!(f, "waits for a place: cpu, memory or GPUs are taken, or its environment is being built")
+            }
             Self::BacksOff(_, message) => write!(f, "waits before the next try: {message}"),
             Self::WaitsForChildren(1, name) => write!(f, "waits for {name}"),
             Self::WaitsForChildren(count, name) => write!(f, "waits for {count} nodes, among them {name}"),

@@ -17,6 +17,7 @@ const TIME_LETTERS: &str = "ABHILMSYZabdmpyz";
 /// All of `workflow.*` for a run.
 pub fn of(record: &RunRecord) -> BTreeMap<String, Value> {
     let plan = &record.plan;
+    let is_blank = |section: &str| plan.metadata.blank.iter().any(|blank| blank == section);
     let mut globals = BTreeMap::new();
     let mut set = |name: &str, value: String| globals.insert(format!("workflow.{name}"), Value::str(value));
     set("name", record.name.clone());
@@ -39,7 +40,7 @@ pub fn of(record: &RunRecord) -> BTreeMap<String, Value> {
         for (key, value) in entries {
             set(&format!("{group}.{key}"), value.clone());
         }
-        let json = json_map(entries);
+        let json = if is_blank(group) { "{}".to_string() } else { json_map(entries) };
         set(group, json.clone());
         set(&format!("{group}.json"), json);
     }
@@ -56,7 +57,10 @@ pub fn of(record: &RunRecord) -> BTreeMap<String, Value> {
     for parameter in &parameters {
         set(&format!("parameters.{}", parameter.name), parameter.value.clone());
     }
-    let json = json_declared(&plan.arguments.parameters, &parameters);
+    let json = match is_blank("parameters") {
+        true => "[]".to_string(),
+        false => json_declared(&plan.arguments.parameters, &parameters),
+    };
     set("parameters", json.clone());
     set("parameters.json", json);
     for (name, source) in &plan.metadata.of_runs.labels_from {

@@ -25,7 +25,8 @@ impl Graph {
         let count = dag.tasks.len();
         let index: BTreeMap<String, u32> =
             dag.tasks.iter().enumerate().map(|(i, task)| (task.name.clone(), i as u32)).collect();
-        let mut graph = Self { refs: vec![Vec::new(); count], dependents: vec![Vec::new(); count], index, unknown: Vec::new() };
+        let mut graph =
+            Self { refs: vec![Vec::new(); count], dependents: vec![Vec::new(); count], index, unknown: Vec::new() };
         for (task, body) in dag.tasks.iter().enumerate() {
             for name in depends::names(&body.depends) {
                 match graph.index.get(&name) {

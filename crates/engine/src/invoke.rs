@@ -41,7 +41,13 @@ pub(crate) fn target(state: &State, target: &Target, scope: &Scope<'_>) -> Resul
 }
 
 /// Binds the inputs of a template for a node of this name, and checks what can be checked before there is a node.
-pub(crate) fn bind(state: &State, template: TemplateId, given: &Given, name: &str, depth: u32) -> Result<Inputs, String> {
+pub(crate) fn bind(
+    state: &State,
+    template: TemplateId,
+    given: &Given,
+    name: &str,
+    depth: u32,
+) -> Result<Inputs, String> {
     let template = state.plan().template(template);
     if depth > limits::TEMPLATE_DEPTH_MAX {
         return Err("Maximum recursion depth exceeded. See https://argo-workflows.readthedocs.io/en/latest/scaling/#limitations"
@@ -121,4 +127,3 @@ pub(crate) fn add(
     })));
     node
 }
-

@@ -94,7 +94,7 @@ pub(crate) fn launch(state: &State, id: NodeId) -> Result<Launch, String> {
         env: leaf.env.iter().map(|e| Ok((text(&e.name)?, text(&e.value)?))).collect::<Result<_, String>>()?,
         mounts: mounts(leaf, &scope)?,
         inputs: inputs(template, &node.inputs),
-        outputs: wanted(template, &scope)?,
+        outputs: Wanted { result: state.keeps_result(id), ..wanted(template, &scope)? },
         requests: amounts(&leaf.resources.requests, &scope)?,
         limits: amounts(&leaf.resources.limits, &scope)?,
         deadline_s: deadline(template, &scope, state.now, node.added_at)?,
@@ -208,7 +208,7 @@ pub(crate) fn timeout_us(template: &Template, scope: &Scope<'_>) -> Result<Optio
 pub(crate) fn meaning(state: &State, id: NodeId, outcome: &Outcome) -> (Phase, String, Outputs) {
     let (phase, message, exit_code) = verdict(state, outcome);
     let mut outputs = Outputs {
-        result: outcome.result.clone().filter(|_| state.keeps_result(id)),
+        result: outcome.result.clone(),
         exit_code,
         parameters: outcome.parameters.clone(),
         artifacts: outcome.artifacts.clone(),
@@ -259,7 +259,9 @@ fn name_keys(state: &State, id: NodeId, template: &Template, outputs: &mut Outpu
         let Some(Location::Key(text)) = &declared.location else { continue };
         let scope = scope(state, template, &node.name, &node.inputs);
         let named = outputs.artifacts.iter_mut().find(|named| named.name == declared.name);
-        if let (Some(artifact), Ok(key)) = (named.and_then(|n| n.artifact.as_mut()), resolve(text, &scope, Strictness::Lenient)) {
+        if let (Some(artifact), Ok(key)) =
+            (named.and_then(|n| n.artifact.as_mut()), resolve(text, &scope, Strictness::Lenient))
+        {
             artifact.metadata.insert(KEY.to_string(), key);
         }
     }

@@ -62,7 +62,10 @@ fn names(text: &str) -> Vec<String> {
         let before = &text[..at];
         let name = match before.strip_suffix("']").or_else(|| before.strip_suffix("\"]")) {
             Some(quoted) => quoted.rsplit(['\'', '"']).next().unwrap_or_default(),
-            None => before.rsplit(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))).next().unwrap_or_default(),
+            None => before
+                .rsplit(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_')))
+                .next()
+                .unwrap_or_default(),
         };
         names.push(name.to_string());
     }
@@ -75,7 +78,8 @@ mod tests {
 
     #[test]
     fn both_spellings() {
-        let text = "{{steps.a-b.outputs.result}} {{=tasks['c d'].outputs.result + steps.e.outputs.result}} steps.f.outputs";
+        let text =
+            "{{steps.a-b.outputs.result}} {{=tasks['c d'].outputs.result + steps.e.outputs.result}} steps.f.outputs";
         assert_eq!(names(text), ["a-b", "c d", "e"]);
     }
 }

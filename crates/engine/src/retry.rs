@@ -91,10 +91,7 @@ pub fn policy(strategy: &RetryStrategy) -> RetryPolicy {
     }
 }
 
-fn limit(
-    strategy: &RetryStrategy,
-    resolve: &dyn Fn(&Text) -> Result<String, String>,
-) -> Result<Option<i64>, String> {
+fn limit(strategy: &RetryStrategy, resolve: &dyn Fn(&Text) -> Result<String, String>) -> Result<Option<i64>, String> {
     strategy.limit.as_ref().map(|text| int(&resolve(text)?)).transpose()
 }
 

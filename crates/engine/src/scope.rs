@@ -54,7 +54,15 @@ const ARTIFACT: &str = "\u{1}artifact";
 impl<'a> Scope<'a> {
     /// `workflow.*` alone.
     pub fn global(state: &'a State) -> Self {
-        Self { state, boundary: None, reach: Reach::Nothing, inputs: None, item: None, locals: Vec::new(), marks: false }
+        Self {
+            state,
+            boundary: None,
+            reach: Reach::Nothing,
+            inputs: None,
+            item: None,
+            locals: Vec::new(),
+            marks: false,
+        }
     }
 
     /// What a call site of `boundary` sees.
@@ -156,7 +164,9 @@ impl<'a> Scope<'a> {
         }
         if let Some(name) = field.strip_prefix("outputs.artifacts.") {
             let found = outputs.and_then(|o| o.artifacts.iter().find(|a| a.name == name));
-            return found.map(|a| a.artifact.as_ref().map_or(Value::Null, |_| marker(id, name))).or_else(|| self.absent(id, field));
+            return found
+                .map(|a| a.artifact.as_ref().map_or(Value::Null, |_| marker(id, name)))
+                .or_else(|| self.absent(id, field));
         }
         self.absent(id, field)
     }
@@ -323,7 +333,11 @@ impl expr::Scope for Scope<'_> {
             "inputs" => self.input(key),
             "item" => {
                 let item = self.item?;
-                if rest.is_empty() { Some(Value::str(item.text.clone())) } else { item.fields.get(rest).map(|v| Value::str(v.clone())) }
+                if rest.is_empty() {
+                    Some(Value::str(item.text.clone()))
+                } else {
+                    item.fields.get(rest).map(|v| Value::str(v.clone()))
+                }
             }
             "steps" | "tasks" if head == self.siblings_prefix() => {
                 let (name, field) = rest.split_once('.')?;
@@ -418,7 +432,10 @@ pub(crate) fn output_paths(template: &model::plan::Template) -> Vec<(String, Val
         OutputSource::Path(path) => Some((format!("outputs.parameters.{}.path", p.name), Value::str(&*path.0))),
         _ => None,
     });
-    let artifacts =
-        template.outputs.artifacts.iter().map(|a| (format!("outputs.artifacts.{}.path", a.name), Value::str(&*a.path.0)));
+    let artifacts = template
+        .outputs
+        .artifacts
+        .iter()
+        .map(|a| (format!("outputs.artifacts.{}.path", a.name), Value::str(&*a.path.0)));
     parameters.chain(artifacts).collect()
 }

@@ -78,7 +78,11 @@ pub(crate) fn resolve_due(state: &State, due: &Due<'_>) -> Result<Ready, String>
 fn skipped(task: &Task, scope: &Scope<'_>, strictness: Strictness) -> Result<Option<String>, String> {
     let Some(when) = &task.when else { return Ok(None) };
     let text = resolve(when, scope, strictness)?;
-    if text.is_empty() || expr::when::evaluate(&text)? { Ok(None) } else { Ok(Some(format!("when '{text}' evaluated false"))) }
+    if text.is_empty() || expr::when::evaluate(&text)? {
+        Ok(None)
+    } else {
+        Ok(Some(format!("when '{text}' evaluated false")))
+    }
 }
 
 /// Resolves what a loop runs over, and checks what its children will refer to.

@@ -201,10 +201,20 @@ impl State {
     /// Whether the node's standard output is kept as its result: the calling template refers to it, or a call asked for the node.
     pub(crate) fn keeps_result(&self, id: NodeId) -> bool {
         let node = self.node(id);
-        let Some(boundary) = node.boundary else { return false };
-        let (Some(site), Some(template)) = (node.site, self.node(boundary).template) else { return node.site.is_none() };
+        let Some(boundary) = node.boundary else { return self.is_called(id) };
+        let (Some(site), Some(template)) = (node.site, self.node(boundary).template) else {
+            return node.site.is_none();
+        };
         let name = self.task(boundary, site).map(|task| task.name.as_str()).unwrap_or_default();
         self.results.get(&template).is_some_and(|names| names.contains(name))
+    }
+
+    /// Whether a running node asked for this one, or for the Retry node that it is a try of.
+    fn is_called(&self, id: NodeId) -> bool {
+        match self.node(id).place {
+            Placement::Under(above) => self.node(above).attempt().is_some() || self.is_called(above),
+            Placement::Root | Placement::After(_) => false,
+        }
     }
 
     /// The node that has to know when this one ends: its group, Retry node, DAG, or steps.

@@ -233,4 +233,3 @@ pub(crate) fn group_ended(draft: &mut Draft<'_>, steps: NodeId, group: NodeId) {
     }
     next_group(draft, steps);
 }
-

@@ -9,7 +9,7 @@ use crate::retries;
 use crate::state::State;
 use alloc::boxed::Box;
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::ToString;
 use alloc::vec::Vec;
 use model::event::NodeEnded;
 use model::input::Shutdown;
@@ -74,7 +74,8 @@ fn halt(draft: &mut Draft<'_>, message: &str) {
 /// Suspended nodes wait for a person who will not come.
 fn end_suspended(draft: &mut Draft<'_>, message: &str) {
     let state = draft.state();
-    let open = state.nodes.iter().enumerate().filter(|(_, n)| n.kind == model::NodeKind::Suspend && !n.phase.is_fulfilled());
+    let open =
+        state.nodes.iter().enumerate().filter(|(_, n)| n.kind == model::NodeKind::Suspend && !n.phase.is_fulfilled());
     let open: Vec<NodeId> = open.map(|(i, _)| NodeId(i as u32)).collect();
     for id in open {
         end(draft, id, Phase::Failed, message);
@@ -87,16 +88,12 @@ fn end(draft: &mut Draft<'_>, node: NodeId, phase: Phase, message: &str) {
 }
 
 /// Ends every node that is still open, children first, without any rule seeing it.
-pub(crate) fn close_open(draft: &mut Draft<'_>, message: &String) {
+pub(crate) fn close_open(draft: &mut Draft<'_>, message: &str) {
     let state = draft.state();
-    let open: Vec<NodeId> = (0..state.nodes.len() as u32)
-        .rev()
-        .map(NodeId)
-        .filter(|id| !state.node(*id).phase.is_fulfilled())
-        .collect();
+    let open: Vec<NodeId> =
+        (0..state.nodes.len() as u32).rev().map(NodeId).filter(|id| !state.node(*id).phase.is_fulfilled()).collect();
     for id in open {
         end(draft, id, Phase::Failed, message);
     }
     draft.ended.clear();
 }
-

@@ -11,6 +11,8 @@ use model::plan::{self, ContinueOn, Dag, Leaf, OutputSource, RetryStrategy, Sequ
 use model::record::EnvironmentLock;
 use model::{Exit, Input, NodeId, Outcome, Plan, RunRecord, TemplateId, Text, Time};
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+use spec::{Options, SourceFile, compile};
 use std::fmt::Write as _;
 
 /// A template in the small: its index decides what it may call, so that plans are finite.
@@ -57,19 +59,10 @@ fn sketch() -> impl Strategy<Value = Sketch> {
 
 /// The plan: the first template is the entrypoint, each calls only later ones, and the last are leaves.
 fn plan_of(sketches: &[Sketch], parallelism: Option<u32>, deadline_s: Option<i64>) -> Plan {
-    let mut plan = Plan {
-        version: plan::PLAN_VERSION,
-        semantics: plan::SEMANTICS,
-        metadata: plan::Metadata { name: "wf".into(), ..plan::Metadata::default() },
-        entrypoint: TemplateId(0),
-        arguments: plan::Arguments::default(),
-        templates: Vec::new(),
-        parallelism,
-        active_deadline_s: deadline_s,
-        priority: 0,
-        service_account: String::new(),
-        notices: Vec::new(),
-    };
+    let mut plan = smallest();
+    plan.parallelism = parallelism;
+    plan.active_deadline_s = deadline_s;
+    plan.templates.clear();
     let total = sketches.len() + LEAVES;
     for (index, sketch) in sketches.iter().enumerate() {
         plan.templates.push(template(sketch, index, total));
@@ -90,34 +83,42 @@ fn leaf(index: usize) -> Template {
     let leaf = Leaf { image: Text::new("i"), command: vec![Text::new("run")], dynamic: index == 2, ..Leaf::default() };
     Template {
         name: format!("leaf{index}"),
-        scope: plan::Scope::Local,
-        inputs: plan::Inputs::default(),
         outputs: plan::Outputs { parameters: vec![output], artifacts: Vec::new() },
         body: plan::Body::Leaf(leaf),
-        retry: None,
-        parallelism: None,
-        fail_fast: false,
         timeout: (index == 1).then(|| Text::new("20s")),
-        active_deadline: None,
         at_most_once: index == 1,
-        annotations: Default::default(),
+        ..smallest().templates.remove(0)
     }
 }
 
+/// The plan of the smallest document.
+fn smallest() -> Plan {
+    let text = "{apiVersion: argoproj.io/v1alpha1, kind: Workflow, metadata: {name: wf}, spec: {entrypoint: main, templates: \
+                [{name: main, container: {image: i, command: [run]}}]}}";
+    let files = [SourceFile { name: "smallest.yaml".into(), text: text.into() }];
+    compile(&files, &Options::default()).plans.remove(0)
+}
+
 fn template(sketch: &Sketch, index: usize, total: usize) -> Template {
-    let tasks: Vec<Task> = (sketch.tasks.iter().enumerate()).map(|(i, t)| lower(t, i, index, total, sketch.shape)).collect();
+    let tasks: Vec<Task> =
+        (sketch.tasks.iter().enumerate()).map(|(i, t)| lower(t, i, index, total, sketch.shape)).collect();
     let body = match sketch.shape {
         0..3 => plan::Body::Steps(groups(tasks, &sketch.tasks)),
         _ => plan::Body::Dag(Dag { tasks, target: Text::new(""), fail_fast: sketch.flags & 1 == 0 }),
     };
     let output = plan::OutputParameter {
         name: "o".into(),
-        source: OutputSource::Parameter(Text::new(if sketch.shape < 3 { "{{steps.t0.outputs.parameters.o}}" } else { "{{tasks.t0.outputs.parameters.o}}" })),
+        source: OutputSource::Parameter(Text::new(if sketch.shape < 3 {
+            "{{steps.t0.outputs.parameters.o}}"
+        } else {
+            "{{tasks.t0.outputs.parameters.o}}"
+        })),
         default: (sketch.flags & 8 == 0).then(|| Text::new("d")),
         global_name: String::new(),
     };
     let parameters = if sketch.flags & 2 == 0 { vec![output] } else { Vec::new() };
-    let backoff = plan::Backoff { duration: Text::new("10s"), factor: Some(Text::new("2")), ..plan::Backoff::default() };
+    let backoff =
+        plan::Backoff { duration: Text::new("10s"), factor: Some(Text::new("2")), ..plan::Backoff::default() };
     let retry = sketch.retry.map(|(limit, waits)| RetryStrategy {
         limit: Some(Text::new(limit.to_string())),
         policy: Some(plan::RetryPolicy::Always),
@@ -201,8 +202,13 @@ struct Move {
 }
 
 fn moves() -> impl Strategy<Value = Vec<Move>> {
-    let one = (0u8..40, any::<u16>(), 0u8..12, 0u8..16, 0u8..16)
-        .prop_map(|(kind, node, n, exit, seconds)| Move { kind, node, n, exit, seconds });
+    let one = (0u8..40, any::<u16>(), 0u8..12, 0u8..16, 0u8..16).prop_map(|(kind, node, n, exit, seconds)| Move {
+        kind,
+        node,
+        n,
+        exit,
+        seconds,
+    });
     prop::collection::vec(one, 0..60)
 }
 
@@ -227,8 +233,10 @@ fn input(wanted: &Move, run: &Run, record: &RunRecord) -> Input {
         0..14 => Input::Reports(vec![report(ReportKind::Placed(Epoch(format!("e{}", wanted.exit % 2))))]),
         14..26 => Input::Reports(vec![report(ReportKind::Ended(Box::new(outcome(wanted.exit, run.now))))]),
         26..30 => {
-            let all = leaves.iter().map(|(node, n)| {
-                Report { node: *node, n: *n, what: ReportKind::Ended(Box::new(outcome(wanted.exit, run.now))) }
+            let all = leaves.iter().map(|(node, n)| Report {
+                node: *node,
+                n: *n,
+                what: ReportKind::Ended(Box::new(outcome(wanted.exit, run.now))),
             });
             Input::Reports(all.collect())
         }
@@ -311,8 +319,16 @@ fn finish(run: &mut Run) {
     assert!(run.state.nodes().iter().all(|node| node.phase.is_fulfilled()));
 }
 
+/// The same cases in every run; others with `PROPTEST_RNG_SEED` and `PROPTEST_CASES`.
+fn seed() -> RngSeed {
+    match ProptestConfig::default().rng_seed {
+        RngSeed::Random => RngSeed::Fixed(1),
+        fixed => fixed,
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, rng_seed: seed(), ..ProptestConfig::default() })]
 
     #[test]
     fn every_log_is_sound_and_every_run_can_end(

@@ -77,6 +77,9 @@ pub struct InputFile {
 /// Outputs to collect after the end.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wanted {
+    /// Whether standard output is kept as the node's result.
+    #[serde(default)]
+    pub result: bool,
     pub parameters: Vec<WantedParameter>,
     pub artifacts: Vec<WantedArtifact>,
 }

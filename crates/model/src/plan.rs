@@ -47,6 +47,10 @@ pub struct Metadata {
     pub labels: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
+    /// Sections that the document has and that hold nothing (`labels`, `annotations`, `parameters`): upstream prints them as
+    /// `{}` and `[]`, where it prints a section that is not there as `null`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blank: Vec<String>,
     /// `workflowMetadata`: what the run gets beside its own.
     #[serde(default, skip_serializing_if = "RunMetadata::is_empty")]
     pub of_runs: RunMetadata,

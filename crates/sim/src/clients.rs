@@ -64,7 +64,7 @@ impl World {
         self.queue.at(at, Happening::Ask(ask));
     }
 
-    pub(crate) fn answered(&mut self, ask: Ask, result: Result<(), Denied>, _life: u64) {
+    pub(crate) fn answered(&mut self, ask: Ask, result: Result<(), Denied>) {
         if let Err(Denied::Refused(refusal)) = &result {
             self.watch_refusal(&ask, refusal);
         }

@@ -100,7 +100,12 @@ impl World {
     pub(crate) fn wish(&mut self, run: RunId, input: model::Input, ask: Ask) {
         let Some(holder) = &mut self.holder else { return };
         if holder.reloading.contains_key(&run) {
-            return self.answered(ask, Err(Denied::Store("being read again".into())), 0);
+            return self.answered(ask, Err(Denied::Store("being read again".into())));
+        }
+        // A submission of what is in the store already is the shell's to answer.
+        let is_there = self.disk.state(&run).is_some() && holder.pump.state(&run).is_none();
+        if is_there && matches!(ask, Ask::Submit(_)) {
+            return self.answered(ask, Err(Denied::Refused(model::Refusal::Exists)));
         }
         let ticket = holder.next_ticket;
         holder.next_ticket += 1;
@@ -220,7 +225,7 @@ impl World {
             Out::Answer { ticket, result } => {
                 let asked = self.holder.as_mut().and_then(|holder| holder.tickets.remove(&ticket));
                 if let Some(ask) = asked {
-                    self.answered(ask, result, self.life);
+                    self.answered(ask, result);
                 }
             }
             Out::Publish { run, first, events } => self.watch_publish(&run, first, &events),
@@ -303,10 +308,6 @@ impl Holder {
                 }
                 None => Some(input),
             },
-            In::Connected { epoch, known } => {
-                let known = known.into_iter().filter(|key| !self.reloading.contains_key(&key.run)).collect();
-                Some(In::Connected { epoch, known })
-            }
             other => Some(other),
         }
     }

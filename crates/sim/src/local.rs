@@ -179,6 +179,10 @@ impl World {
             .filter(|(key, attempt)| gone(attempt) && !link.known.contains(*key))
             .map(|(key, _)| key.clone())
             .collect();
+        // A spawn that was lost with the connection: the runner of the same epoch does not know it, and it is launched again.
+        local.attempts.retain(|key, attempt| {
+            !(matches!(attempt.at, At::Running) && attempt.epoch == epoch && !link.known.contains(key))
+        });
         local.link = Some(link);
         let waiting = std::mem::take(&mut local.waiting);
         self.tell(|| format!("holder: connected to {}, which knows {} attempts", epoch.0, known.len()));

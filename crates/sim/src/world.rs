@@ -12,7 +12,7 @@ use crate::rng::Rng;
 use crate::runner::Runner;
 use model::attempt::Profile;
 use model::record::RunRecord;
-use model::{AttemptKey, RunId, Time};
+use model::{AttemptKey, Event, Exit, RunId, Time};
 use std::collections::BTreeSet;
 
 /// When the world begins.
@@ -59,6 +59,8 @@ pub struct Report {
     pub happenings: u64,
     pub events: u64,
     pub starts: u64,
+    /// Attempts that were recorded as lost.
+    pub lost: u64,
     /// Of all logs, event by event.
     pub hash: u64,
     pub trace: Trace,
@@ -72,10 +74,11 @@ pub fn play(seed: u64, trace: Trace) -> Report {
         world.violate("I11", "a machine panicked; its message stands above".into());
         0
     });
-    let (mut hash, mut events) = (Hash::default(), 0);
+    let (mut hash, mut events, mut lost) = (Hash::default(), 0, 0);
     for log in world.disk.logs.values() {
         for recorded in &log.events {
             events += 1;
+            lost += u64::from(is_loss(&recorded.event));
             let _ = std::fmt::write(&mut hash, format_args!("{recorded:?}"));
         }
     }
@@ -86,9 +89,14 @@ pub fn play(seed: u64, trace: Trace) -> Report {
         happenings,
         events,
         starts: world.starts.len() as u64,
+        lost,
         hash: hash.0,
         trace: world.trace,
     }
+}
+
+fn is_loss(event: &Event) -> bool {
+    matches!(event, Event::AttemptEnded(ended) if matches!(ended.exit, Exit::Lost(_)))
 }
 
 struct Hash(u64);

@@ -21,7 +21,8 @@ usage: cargo xtask COMMAND
                                     every row of the oracle tables in DIR, right and wrong counted per table
   conformance [--manifests DIR --golden DIR] [--only STEM] [--release] [--check]
                                     node trees of the real binary against recorded ones
-  sim [--seeds N | --seed S]        the seeded simulator
+  sim [--seeds N [--from S] | --seed S [-v] | --planted]
+                                    the seeded simulator; --planted: does it find the bugs that are planted for it?
   bench [--rounds N] [--tasks N] [--chain N] [--binary PATH]
                                     the ratios of docs/performance.md
   tidy                              the rules of ARCHITECTURE.md and STYLE.md that a machine can check";

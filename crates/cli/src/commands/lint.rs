@@ -5,6 +5,7 @@ use super::sources;
 use crate::exit_codes::{Done, Fault};
 use clap::Args;
 use spec::{Options, Severity};
+use std::io::Write;
 use std::process::ExitCode;
 
 /// Check workflow files and show all faults at once
@@ -26,8 +27,9 @@ pub fn run(args: &LintArgs) -> Done {
     if compiled.documents.is_empty() {
         return Err(Fault::usage("no workflow document in the files given"));
     }
+    let mut out = std::io::stdout().lock();
     for document in &compiled.documents {
-        anstream::println!("{}:{}: {} {} is valid", document.file, document.line, document.kind, document.name);
+        writeln!(out, "{}:{}: {} {} is valid", document.file, document.line, document.kind, document.name)?;
     }
     Ok(ExitCode::SUCCESS)
 }

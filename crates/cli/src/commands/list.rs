@@ -25,8 +25,8 @@ pub struct ListArgs {
 }
 
 pub fn run(args: &ListArgs, place: &Place) -> Done {
-    let mut runs = match place.reader()? {
-        Some(reader) => Runs { reader }.list(Some(args.limit), 0)?,
+    let mut runs = match Runs::open_any(place)? {
+        Some(runs) => runs.list(Some(args.limit), 0)?,
         None => Vec::new(),
     };
     let open = runs.iter().any(|run| run.ended_at.is_none());

@@ -3,6 +3,7 @@
 
 use crate::exit_codes::Done;
 use clap::Args;
+use std::io::Write;
 use std::process::ExitCode;
 
 /// Print the version of Towpath
@@ -11,12 +12,13 @@ use std::process::ExitCode;
 pub struct VersionArgs {}
 
 pub fn run(_: &VersionArgs) -> Done {
-    anstream::println!(
+    writeln!(
+        std::io::stdout(),
         "towpath {} (plan {}, events {}, semantics {})",
         env!("CARGO_PKG_VERSION"),
         model::plan::PLAN_VERSION,
         model::event::EVENT_VERSION,
         model::plan::SEMANTICS
-    );
+    )?;
     Ok(ExitCode::SUCCESS)
 }

@@ -138,3 +138,67 @@ pub fn printable(record: &Record) -> String {
     let plain = anstream::adapter::strip_str(line).to_string();
     plain.chars().filter(|c| !c.is_control() || *c == '\t').collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use artifacts::log::Writer;
+    use model::Usage;
+    use model::event::Placement;
+    use views::history::AttemptView;
+
+    fn leaf_that(exit: Exit, message: &str) -> NodeView {
+        let usage = Usage { cpu_us: 0, memory_peak_bytes: 256 << 20 };
+        let attempt = AttemptView { n: 0, started_at: None, ended_at: None, exit: Some(exit), usage };
+        NodeView {
+            id: NodeId(1),
+            name: "r.a".into(),
+            display_name: "a".into(),
+            kind: NodeKind::Pod,
+            phase: Phase::Failed,
+            message: message.into(),
+            template: None,
+            boundary: None,
+            place: Placement::Root,
+            site: None,
+            inputs: Default::default(),
+            outputs: Default::default(),
+            retried: false,
+            added_at: Time(0),
+            started_at: None,
+            ended_at: None,
+            attempts: vec![attempt],
+            items: 0,
+        }
+    }
+
+    #[test]
+    fn each_ending_is_told_once_and_in_words() {
+        for (exit, message, told) in [
+            (Exit::Exited(7), "main: Error (exit code 7)", "exit code 7"),
+            (Exit::Signalled(9), "main: Error (exit code 137)", "ended by SIGKILL"),
+            (Exit::Oom, "", "killed because it ran out of memory (OOM), peak memory 256.0 MiB"),
+            (Exit::NotStarted("no such image".into()), "main: no such image", "not started: no such image"),
+            (Exit::Exited(0), "stat /tmp/x: no such file", "exit code 0; stat /tmp/x: no such file"),
+        ] {
+            assert_eq!(ending(&leaf_that(exit, message)), told);
+        }
+    }
+
+    #[test]
+    fn the_last_words_are_those_of_standard_error() {
+        let dir = tempfile::tempdir().expect("dir");
+        let log = dir.path().join("log");
+        let mut writer = Writer::create(&log, 1 << 20).expect("log");
+        writer.line(Time(1), Stream::Out, b"out");
+        let mut out = String::new();
+        writer.flush(Time(1));
+        last_words(&log, false, &mut out);
+        assert_eq!(out, "  stdout:\n    out\n");
+        writer.line(Time(2), Stream::Err, b"10%\r\x1b[31m100%\x1b[0m");
+        writer.flush(Time(2));
+        out.clear();
+        last_words(&log, false, &mut out);
+        assert_eq!(out, "  stderr:\n    100%\n");
+    }
+}

@@ -222,3 +222,96 @@ fn sign(phase: Phase) -> (&'static str, &'static str) {
 pub fn paint(color: bool, code: &str, text: &str) -> String {
     if color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_string() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::Event;
+    use model::event::{Items, LoopOpened, NodeAdded, NodeEnded, Placement, Recorded};
+    use model::{Outputs, TemplateId};
+
+    fn added(node: u32, name: &str, kind: NodeKind, place: Placement, phase: Phase) -> Recorded {
+        let added = NodeAdded {
+            node: NodeId(node),
+            name: format!("r.{name}"),
+            display_name: name.into(),
+            kind,
+            phase,
+            message: String::new(),
+            template: Some(TemplateId(0)),
+            boundary: (node > 0).then_some(NodeId::ROOT),
+            place,
+            site: None,
+            inputs: Default::default(),
+            retried: false,
+        };
+        Recorded { at: Time(0), event: Event::NodeAdded(Box::new(added)) }
+    }
+
+    fn ended(node: u32, phase: Phase) -> Recorded {
+        let ended = NodeEnded { node: NodeId(node), phase, message: String::new(), outputs: Outputs::default() };
+        Recorded { at: Time(0), event: Event::NodeEnded(Box::new(ended)) }
+    }
+
+    /// Steps: a loop of `count`, of which the second failed and the last runs, then one plain step.
+    fn run(count: u32) -> Vec<Recorded> {
+        let under = |id| Placement::Under(NodeId(id));
+        let mut events = vec![
+            added(0, "r", NodeKind::Steps, Placement::Root, Phase::Running),
+            added(1, "[0]", NodeKind::StepGroup, under(0), Phase::Running),
+        ];
+        let items = Items::Sequence { first: 0, step: 1, count, format: String::new() };
+        events.push(Recorded {
+            at: Time(0),
+            event: Event::LoopOpened(Box::new(LoopOpened { node: NodeId(1), task: 0, items })),
+        });
+        for index in 0..count {
+            events.push(added(2 + index, &format!("a({index}:{index})"), NodeKind::Pod, under(1), Phase::Running));
+        }
+        for index in 0..count - 1 {
+            events.push(ended(2 + index, if index == 1 { Phase::Failed } else { Phase::Succeeded }));
+        }
+        events.push(added(2 + count, "[1]", NodeKind::StepGroup, Placement::After(vec![NodeId(1)]), Phase::Running));
+        events.push(added(3 + count, "b", NodeKind::Pod, under(2 + count), Phase::Pending));
+        events
+    }
+
+    fn drawn(events: &[Recorded], detail: Detail) -> Vec<String> {
+        let (mut history, mut index) = (History::default(), Index::default());
+        for event in events {
+            history.apply(event);
+            let touched = match &event.event {
+                Event::NodeEnded(ended) => Some(ended.node),
+                _ => None,
+            };
+            index.update(&history, touched);
+        }
+        let lines = lines(&history, &index, Look { detail, color: false, now: Time(0) });
+        lines.iter().map(|line| line.replace("  0.0s", "")).collect()
+    }
+
+    #[test]
+    fn a_long_loop_is_counted_and_what_matters_of_it_is_shown() {
+        let shown = drawn(&run(20), Detail::Loops);
+        assert_eq!(
+            shown,
+            [
+                "● ",
+                "├─ ✖ a(1:1)  Failed",
+                "├─ ● a(19:19)",
+                "├─ a × 20: 18 succeeded, 1 failed, 1 under way",
+                "└─ ◷ b  Pending"
+            ]
+        );
+        assert_eq!(drawn(&run(20), Detail::All).len(), 22);
+        assert_eq!(drawn(&run(5), Detail::Loops).len(), 7);
+    }
+
+    #[test]
+    fn on_a_small_screen_what_is_done_is_counted() {
+        assert_eq!(
+            drawn(&run(5), Detail::Open),
+            ["● ", "├─ 3 done", "├─ ✖ a(1:1)  Failed", "├─ ● a(4:4)", "└─ ◷ b  Pending"]
+        );
+    }
+}

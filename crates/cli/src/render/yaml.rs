@@ -103,7 +103,7 @@ mod tests {
             "list": [{"name": "a", "value": "1"}, "x: y", ["p", 2]],
             "nested": {"on": "No", "when": "2026-01-02T03:04:05Z", "text": "two\nlines", "n": 1.5, "t": true, "z": null},
         });
-        let expected = "kind: Workflow\nempty: {}\nnone: []\nlist:\n- name: a\n  value: \"1\"\n- \"x: y\"\n- - p\n  - 2\nnested:\n  \"on\": \"No\"\n  when: \"2026-01-02T03:04:05Z\"\n  text: \"two\\nlines\"\n  n: 1.5\n  t: true\n  z: null\n";
+        let expected = "kind: Workflow\nempty: {}\nnone: []\nlist:\n- name: a\n  value: \"1\"\n- \"x: y\"\n- - p\n  - 2\nnested:\n  \"on\": \"No\"\n  when: \"2026-01-02T03:04:05Z\"\n  text: \"two\\nlines\"\n  \"n\": 1.5\n  t: true\n  z: null\n";
         // Maps of serde_json are sorted or not, as it was built.
         let mut expected: Vec<&str> = expected.lines().collect();
         let yaml = to_yaml(&value);

@@ -96,3 +96,15 @@ fn an_idle_holder_leaves_and_takes_its_runner_with_it() {
     assert!(home.ok(&["get", "short"]).contains("succeeded"), "reading needs no holder");
     assert!(home.processes("__holder").is_empty());
 }
+
+#[test]
+fn full_durability_is_a_setting_and_is_not_silently_weaker() {
+    let home = Home::new();
+    let file = home.file("w.yaml", &scripts("generateName: w-", &[("a", "", "echo hi")]));
+    home.ok(&["run", &file]);
+    home.file("towpath.toml", "durability = \"full\"\n");
+    let refused = home.run(&["run", &file]);
+    assert!(refused.code == 1 && refused.err.contains("durability"), "{refused:?}");
+    wait("the end of the other holder", || home.processes("__holder").is_empty().then_some(()));
+    home.ok(&["run", &file]);
+}

@@ -7,7 +7,7 @@ fn parallel_tasks_that_write_the_same_path_do_not_see_each_other() {
     let home = Home::new();
     let script = |name: &str| {
         format!(
-            "echo {name} > /var/tmp/same-path\nsleep 0.3\ncat /var/tmp/same-path\necho {name} >> $PWD/here 2>/dev/null || echo no-write"
+            "echo {name} > /tmp/towpath-e2e-same-path\nsleep 0.3\ncat /tmp/towpath-e2e-same-path\necho {name} >> $PWD/here 2>/dev/null || echo no-write"
         )
     };
     let (one, two) = (script("one"), script("two"));
@@ -15,7 +15,7 @@ fn parallel_tasks_that_write_the_same_path_do_not_see_each_other() {
     home.ok(&["run", &file, "-j", "2"]);
     assert!(home.ok(&["logs", "@", "one"]).starts_with("one\n"));
     assert!(home.ok(&["logs", "@", "two"]).starts_with("two\n"));
-    assert!(!std::path::Path::new("/var/tmp/same-path").exists(), "nothing reached the machine");
+    assert!(!std::path::Path::new("/tmp/towpath-e2e-same-path").exists(), "nothing reached the machine");
 }
 
 #[test]

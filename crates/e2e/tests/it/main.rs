@@ -5,6 +5,7 @@ mod durability;
 mod faults;
 mod harness;
 mod isolation;
+mod kills;
 mod looking;
 mod running;
 mod stopping;

@@ -27,7 +27,12 @@ pub const IMPOSSIBLE: &[(&str, &str, &str, &str)] = &[
         "nothing starts in a run that has ended",
     ),
     ("event in a run", "NodeEnded", "ended", "all nodes end before their run does"),
-    ("event in a run", "ShutdownRequested RunResumed", "ended", "refused: nothing can be asked of a run that has ended"),
+    (
+        "event in a run",
+        "ShutdownRequested RunResumed",
+        "ended",
+        "refused: nothing can be asked of a run that has ended",
+    ),
     ("event in a run", "DeadlineExceeded", "ended", "a run that has ended has no deadline"),
     ("event in a run", "RunEnded", "ended", "a run ends once, with its root"),
     (
@@ -48,7 +53,12 @@ pub const IMPOSSIBLE: &[(&str, &str, &str, &str)] = &[
         "Steps StepGroup DAG TaskGroup Retry Suspend ended",
         "only leaves have attempts, and one whose attempt has ended has no other",
     ),
-    ("event of a node", "AttemptStarted", "placed killed", "an attempt is placed once, and not when its node has ended"),
+    (
+        "event of a node",
+        "AttemptStarted",
+        "placed killed",
+        "an attempt is placed once, and not when its node has ended",
+    ),
     ("event of a node", "AttemptAdded", "killed", "a node that has ended is not launched again"),
     ("event of a node", "CallAdded", "waiting killed", "refused: only a running attempt may call"),
     ("event of a node", "NodeEnded", "killed ended", "a node ends once"),

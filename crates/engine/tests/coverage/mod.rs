@@ -64,16 +64,8 @@ const REFUSALS: &[&str] = &[
     "ShuttingDown",
     "TooManyNodes",
 ];
-const REASONS: &[&str] = &[
-    "Ended",
-    "Running",
-    "WaitsForPlace",
-    "BacksOff",
-    "WaitsForChildren",
-    "WaitsForRoom",
-    "Suspended",
-    "Stopping",
-];
+const REASONS: &[&str] =
+    &["Ended", "Running", "WaitsForPlace", "BacksOff", "WaitsForChildren", "WaitsForRoom", "Suspended", "Stopping"];
 
 /// Tables: name, rows, columns.
 const TABLES: &[(&str, &[&str], &[&str])] = &[
@@ -244,7 +236,9 @@ impl Coverage {
             }
         }
         for (table, row, column) in self.reached.keys() {
-            let known = TABLES.iter().any(|(t, rows, columns)| t == table && rows.contains(&&**row) && columns.contains(column));
+            let known = TABLES
+                .iter()
+                .any(|(t, rows, columns)| t == table && rows.contains(&&**row) && columns.contains(column));
             if !known {
                 let _ = writeln!(gaps, "reached, but not in the table: {table}: {row}, {column}");
             }
@@ -256,7 +250,8 @@ impl Coverage {
 
 fn why_impossible(table: &str, row: &str, column: &str) -> Option<&'static str> {
     let names = |names: &str, name: &str| names == "*" || names.split(' ').any(|each| each == name);
-    let entry = IMPOSSIBLE.iter().find(|(t, rows, columns, _)| *t == table && names(rows, row) && names(columns, column));
+    let entry =
+        IMPOSSIBLE.iter().find(|(t, rows, columns, _)| *t == table && names(rows, row) && names(columns, column));
     entry.map(|(.., reason)| *reason)
 }
 
@@ -278,7 +273,9 @@ fn run_state(log: &[Recorded]) -> &'static str {
 fn subject(event: &Event) -> Option<NodeId> {
     match event {
         Event::NodeAdded(added) => Some(added.node),
-        Event::AttemptStarted { node, .. } | Event::AttemptAdded { node, .. } | Event::RetryDelayed { node, .. } => Some(*node),
+        Event::AttemptStarted { node, .. } | Event::AttemptAdded { node, .. } | Event::RetryDelayed { node, .. } => {
+            Some(*node)
+        }
         Event::AttemptEnded(ended) => Some(ended.node),
         Event::NodeEnded(ended) => Some(ended.node),
         Event::LoopOpened(opened) => Some(opened.node),

@@ -167,7 +167,12 @@ impl Player<'_> {
                 let owed: Vec<String> = outstanding(&self.run.state).iter().map(short).collect();
                 vec![format!("owes: {}", if owed.is_empty() { "nothing".into() } else { owed.join("; ") })]
             }
-            "commands" => self.decided.commands.iter().map(|h| format!("released after {}: {}", h.after, short(&h.command))).collect(),
+            "commands" => self
+                .decided
+                .commands
+                .iter()
+                .map(|h| format!("released after {}: {}", h.after, short(&h.command)))
+                .collect(),
             "events" => {
                 let kinds: Vec<&str> = self.decided.events.iter().map(|recorded| recorded.event.kind()).collect();
                 vec![format!("events: {}", if kinds.is_empty() { "none".into() } else { kinds.join(" ") })]
@@ -255,7 +260,8 @@ impl Player<'_> {
 
     fn leaves(&self, of: impl Fn(&engine::Node) -> bool) -> Vec<NodeId> {
         let nodes = self.run.state.nodes().iter().enumerate();
-        let open = nodes.filter(|(_, node)| matches!(node.body, Body::Leaf(_)) && !node.phase.is_fulfilled() && of(node));
+        let open =
+            nodes.filter(|(_, node)| matches!(node.body, Body::Leaf(_)) && !node.phase.is_fulfilled() && of(node));
         open.map(|(index, _)| NodeId(index as u32)).collect()
     }
 
@@ -319,7 +325,11 @@ impl Player<'_> {
             } else {
                 let waits = |node: &engine::Node| node.kind == NodeKind::Suspend && !node.phase.is_fulfilled();
                 let over = self.run.state.is_ended() || self.run.state.nodes().iter().any(waits);
-                return if over { Ok(()) } else { Err("the run is stuck: nothing is open, and it has not ended".into()) };
+                return if over {
+                    Ok(())
+                } else {
+                    Err("the run is stuck: nothing is open, and it has not ended".into())
+                };
             }
         }
         Err(format!("something is still open after {WAVES_MAX} waves"))

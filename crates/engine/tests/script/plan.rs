@@ -5,7 +5,8 @@ use model::Plan;
 use model::plan::Body;
 use spec::{Options, SourceFile, compile};
 
-const HEAD: &str = "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nmetadata: {name: wf}\nspec:\n  entrypoint: main\n";
+const HEAD: &str =
+    "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nmetadata: {name: wf}\nspec:\n  entrypoint: main\n";
 
 /// Leaves that every short plan has.
 const LEAVES: &str = "
@@ -37,7 +38,8 @@ pub fn of(text: &str) -> Result<Plan, String> {
     let faults: Vec<String> = compiled.diagnostics.iter().map(|d| format!("{}: {}", d.span.line, d.message)).collect();
     let mut plan =
         compiled.plans.into_iter().next().ok_or_else(|| format!("no plan: {}\n{document}", faults.join("\n")))?;
-    for parameter in plan.arguments.parameters.iter_mut().filter(|p| p.value.as_ref().is_some_and(|v| v.0 == NO_VALUE)) {
+    for parameter in plan.arguments.parameters.iter_mut().filter(|p| p.value.as_ref().is_some_and(|v| v.0 == NO_VALUE))
+    {
         parameter.value = None;
     }
     for template in &mut plan.templates {

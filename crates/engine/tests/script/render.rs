@@ -23,7 +23,8 @@ pub fn whole(run: &Run) -> Vec<String> {
 /// The run, how many nodes it has, and what became of the last of them.
 pub fn brief(run: &Run) -> Vec<String> {
     let nodes = run.state.nodes();
-    let last = nodes.last().map(|node| format!("{} {}{}", node.kind.as_str(), node.phase.as_str(), quoted(&node.message)));
+    let last =
+        nodes.last().map(|node| format!("{} {}{}", node.kind.as_str(), node.phase.as_str(), quoted(&node.message)));
     vec![head(run), format!("{} nodes, the last: {}", nodes.len(), last.unwrap_or_default())]
 }
 
@@ -33,14 +34,17 @@ fn head(run: &Run) -> String {
         _ => None,
     });
     match (ended, run.state.phase()) {
-        (Some((phase, message, outputs)), _) => format!("run {}{}{}", phase.as_str(), quoted(message), given_out(outputs)),
+        (Some((phase, message, outputs)), _) => {
+            format!("run {}{}{}", phase.as_str(), quoted(message), given_out(outputs))
+        }
         (None, Some(phase)) => format!("run {}", phase.as_str()),
         (None, None) => "no run".to_string(),
     }
 }
 
 fn line(node: &Node) -> String {
-    let mut line = format!("{} {} {}{}", bare(&node.name), node.kind.as_str(), node.phase.as_str(), quoted(&node.message));
+    let mut line =
+        format!("{} {} {}{}", bare(&node.name), node.kind.as_str(), node.phase.as_str(), quoted(&node.message));
     let inputs = pairs(&node.inputs.parameters) + &artifacts(&node.inputs.artifacts);
     if !inputs.is_empty() {
         let _ = write!(line, " in{inputs}");

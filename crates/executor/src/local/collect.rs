@@ -31,7 +31,7 @@ pub(crate) fn collect(site: &Site, launch: &Launch, layout: &Layout, end: Ended)
     };
     let wanted = &launch.outputs;
     let mut outcome = Outcome { started_at, usage, ..Outcome::bare(exit, ended_at) };
-    outcome.result = Some(result(&site.stdout(&launch.key)));
+    outcome.result = wanted.result.then(|| result(&site.stdout(&launch.key)));
     if !matches!(outcome.exit, Exit::Exited(_) | Exit::Signalled(_) | Exit::Oom | Exit::Deadline | Exit::Cancelled) {
         outcome.result = None;
         return outcome;

@@ -39,6 +39,10 @@ pub(crate) struct Layout {
     pub empty: Vec<PathBuf>,
 }
 
+/// Where the source snapshot lies inside a sandbox: the working directory of every task that sets none. It stands in for the
+/// image's own.
+pub(crate) const SOURCE: &str = "/towpath/source";
+
 impl Site {
     pub fn scratch(&self, key: &AttemptKey) -> PathBuf {
         self.home.scratch(key)
@@ -88,7 +92,7 @@ impl Site {
             let private = layout.scratch.join("inputs").join(index.to_string());
             let whole = input.sub_path.is_empty() && input.mode.is_none() && !input.recurse_mode;
             match &input.artifact.content {
-                Content::Tree(digest) if sandboxed && input.mode.is_none() => {
+                Content::Tree(digest) if sandboxed && input.mode.is_none() && self.is_directory(digest, &input.sub_path) => {
                     let from = self.store.tree_path(digest).join(relative(&input.sub_path));
                     layout.bind(&from, &input.path, BindKind::Overlay);
                 }
@@ -104,12 +108,17 @@ impl Site {
         layout
     }
 
+    /// Whether what is meant of a tree is a directory: a file cannot be the lower layer of an overlay.
+    fn is_directory(&self, digest: &model::Digest, sub_path: &str) -> bool {
+        sub_path.is_empty() || self.store.tree_path(digest).join(relative(sub_path)).is_dir()
+    }
+
     fn directory(&self, launch: &Launch, sandboxed: bool) -> String {
         if let Some(directory) = launch.working_dir.as_ref().filter(|directory| !directory.is_empty()) {
             return directory.clone();
         }
         if sandboxed {
-            return if launch.source.is_some() { format!("{INSIDE}/source") } else { "/".into() };
+            return if launch.source.is_some() { SOURCE.into() } else { "/".into() };
         }
         let snapshot = launch.source.as_ref().map(|digest| self.store.tree_path(digest).to_string_lossy().into_owned());
         launch.directory.clone().or(snapshot).unwrap_or_else(|| "/".into())
@@ -119,7 +128,8 @@ impl Site {
         let mut push = |from: &Path, to: &Path, how| binds.push(bind(from, &to.to_string_lossy(), how));
         push(&self.home.cache(), &Path::new(INSIDE).join("cache"), BindKind::Writable);
         if let Some(digest) = &launch.source {
-            push(&self.store.tree_path(digest), &Path::new(INSIDE).join("source"), BindKind::ReadOnly);
+            // Writable for the task, never written through: images have a working directory that can be written.
+            push(&self.store.tree_path(digest), Path::new(SOURCE), BindKind::Overlay);
         }
         if let Some(directory) = environment {
             push(directory, directory, BindKind::ReadOnly);

@@ -65,10 +65,19 @@ impl<'a> View<'a> {
             let own = real.as_ref().is_some_and(|real| real.starts_with(&self.layout.scratch));
             return Ok(real.map(|real| if own { Found::Own(real) } else { Found::Foreign(real) }));
         }
-        let Some(path) = self.resolve(Path::new(&super::layout::absolute(path, &self.layout.directory)))? else {
-            return Ok(None);
-        };
-        Ok(self.place(&path))
+        let directory = &self.layout.directory;
+        if let Some(found) = self.find_absolute(&super::layout::absolute(path, directory))? {
+            return Ok(Some(found));
+        }
+        // An image's working directory is usually `/`: what a task writes there by a relative path lies in ours.
+        if path.starts_with('/') && directory == super::layout::SOURCE {
+            return self.find_absolute(&format!("{directory}{path}"));
+        }
+        Ok(None)
+    }
+
+    fn find_absolute(&self, path: &str) -> io::Result<Option<Found>> {
+        Ok(self.resolve(Path::new(path))?.and_then(|path| self.place(&path)))
     }
 
     /// The path without links.

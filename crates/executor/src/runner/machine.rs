@@ -2,6 +2,7 @@
 //! It must never do I/O, read a clock or depend on the order of a hash map: the simulator drives this very code.
 
 use model::input::Epoch;
+use model::planted::{self, Bug};
 use model::runner::{Ended, FromRunner, RUNNER_PROTOCOL, Spawn, ToRunner};
 use model::{AttemptKey, Exit, Time, Usage};
 use std::collections::BTreeMap;
@@ -175,7 +176,7 @@ impl Machine {
             return;
         }
         match self.attempts.get(&key) {
-            Some(_) if cfg!(planted_double_spawn) => {}
+            Some(_) if planted::is(Bug::DoubleSpawn) => {}
             Some(Attempt::Running { .. }) => return,
             Some(Attempt::Ended { end, .. }) => {
                 out.push(Output::Send(FromRunner::Ended { key, end: end.clone() }));

@@ -33,6 +33,8 @@ pub(super) struct Node {
     pub container: Option<NodeId>,
     /// Requested at run time, itself or what it hangs under: limits do not count it.
     pub requested: bool,
+    /// A try of a Retry node that is not the first.
+    pub further_try: bool,
     attempt: Attempt,
     tries: Vec<NodeId>,
     delayed_until: Option<Time>,
@@ -148,6 +150,7 @@ impl Replay {
         if let Some(retry) = container.filter(|_| added.retried) {
             self.try_added(retry, added.node);
         }
+        let further_try = added.retried && container.is_some_and(|retry| self.node(retry).tries.len() > 1);
         let requested = call.is_some() || above.into_iter().flatten().any(|id| self.node(id).requested);
         self.nodes.push(Node {
             kind: added.kind,
@@ -156,6 +159,7 @@ impl Replay {
             boundary: added.boundary,
             container,
             requested,
+            further_try,
             attempt: Attempt::default(),
             tries: Vec::new(),
             delayed_until: None,

@@ -8,8 +8,8 @@ use model::{RunId, RunRecord, Time};
 use serde_json::{Value, json};
 use spec::{Options, SourceFile, compile};
 
-/// Values and names that we refuse, each with a fault of its own (E0203, E0104).
-const REFUSED: [&str; 3] = ["value: [", "value: {", "name: a.b"];
+/// Values and names that we refuse, each with a fault of its own (E0202, E0203, E0104).
+const REFUSED: [&str; 4] = ["value: [", "value: {", "name: a.b", "annotations: {x: y}"];
 
 pub fn check(row: &Row) -> Verdict {
     match of(row, |row| (expected(row), got(row))) {

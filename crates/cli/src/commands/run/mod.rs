@@ -20,6 +20,7 @@ use model::{Plan, RunRecord};
 use spec::{Options, Severity};
 use std::io::Write;
 use std::process::ExitCode;
+use store::Durability;
 use views::History;
 
 /// Names that are tried before we give up: each has one chance in fourteen million to be taken.
@@ -47,7 +48,7 @@ pub struct RunArgs {
     /// Namespace of the run
     #[arg(long)]
     namespace: Option<String>,
-    /// Tasks at once, at most
+    /// Tasks at once, at most [default: the number of cpus]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     jobs: Option<u32>,
     /// Return as soon as the run is recorded
@@ -101,6 +102,7 @@ pub fn run(args: RunArgs, settings: &Settings) -> Done {
         environments: Vec::new(),
     };
     let mut client = place.finish(starting)?;
+    check_holder(&mut client, settings, args.jobs)?;
     submit(&mut client, &mut record)?;
     if args.no_watch {
         return leave(&place, &record, args.output);
@@ -120,6 +122,27 @@ fn one(plans: Vec<Plan>, files: &[String]) -> Result<Plan, Fault> {
             Err(Fault::usage(format!("{count} Workflows in {}; `run` takes one at a time", files.join(", "))))
         }
     }
+}
+
+/// A holder that lives already was started by somebody else's settings.
+fn check_holder(client: &mut Client, settings: &Settings, jobs: Option<u32>) -> Result<(), Fault> {
+    if settings.durability == Durability::Normal && jobs.is_none() {
+        return Ok(());
+    }
+    let Reply::Status(status) = client.ask(&Request::Status)? else { return Ok(()) };
+    if settings.durability == Durability::Full && !status.full_durability {
+        return Err(Fault::refused(
+            "durability is set to full, and the process that holds this home was started without; try again when its runs have ended",
+        ));
+    }
+    if let Some(jobs) = jobs.filter(|jobs| *jobs > status.slots) {
+        let text = format!(
+            "notice: {} tasks at once, not {jobs}: so many does the process admit that holds this home",
+            status.slots
+        );
+        writeln!(std::io::stderr(), "{text}")?;
+    }
+    Ok(())
 }
 
 /// Submits the run under a free name.

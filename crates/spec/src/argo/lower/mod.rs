@@ -84,6 +84,7 @@ fn metadata(root: &Node, spec: &Node, options: &Options) -> Metadata {
         namespace: options.namespace.clone().unwrap_or_else(|| text(node, "namespace")),
         labels,
         annotations: map("annotations"),
+        blank: blank(node, spec),
         of_runs: match field(spec, "workflowMetadata") {
             Some(node) => RunMetadata {
                 labels: map_of(node, "labels"),
@@ -93,6 +94,21 @@ fn metadata(root: &Node, spec: &Node, options: &Options) -> Metadata {
             None => RunMetadata::default(),
         },
     }
+}
+
+/// The sections that are written and hold nothing.
+fn blank(metadata: &Node, spec: &Node) -> Vec<String> {
+    let sections = [
+        ("labels", field(metadata, "labels")),
+        ("annotations", field(metadata, "annotations")),
+        ("parameters", field(spec, "arguments").and_then(|arguments| field(arguments, "parameters"))),
+    ];
+    let empty = |node: &Node| match &node.value {
+        crate::yaml::Value::Mapping(entries) => entries.is_empty(),
+        crate::yaml::Value::Sequence(items) => items.is_empty(),
+        _ => false,
+    };
+    sections.iter().filter(|(_, node)| node.is_some_and(|node| empty(node))).map(|(name, _)| (*name).to_owned()).collect()
 }
 
 /// `labelsFrom`: names and their expressions.
