@@ -81,6 +81,7 @@ impl Store {
             Content::Tree(digest) => self.manifest_path(digest).is_file(),
             Content::Raw(_) => true,
             Content::Uri(_) => false,
+            Content::Parts(parts) => parts.iter().all(|(_, part)| self.contains(part)),
         }
     }
 
@@ -201,6 +202,7 @@ impl Store {
             Content::Tree(digest) => self.verify_tree(digest),
             Content::Raw(_) => Ok(()),
             Content::Uri(uri) => Err(ArtifactError::NotLocal { uri: uri.clone() }),
+            Content::Parts(parts) => parts.iter().try_for_each(|(_, part)| self.verify(part)),
         }
     }
 
@@ -218,6 +220,7 @@ impl Store {
             }
             Content::Tree(digest) => self.sync_tree(digest),
             Content::Raw(_) | Content::Uri(_) => Ok(()),
+            Content::Parts(parts) => parts.iter().try_for_each(|(_, part)| self.sync(part)),
         }
     }
 
@@ -253,6 +256,14 @@ impl Store {
                 })
             }
             Content::Uri(uri) => Err(ArtifactError::NotLocal { uri: uri.clone() }),
+            Content::Parts(parts) => {
+                fs::create_dir_all(to).at(to)?;
+                parts.iter().try_for_each(|(path, part)| {
+                    // A key is somebody's text: it cannot lead out of the directory.
+                    let below = path.split('/').filter(|name| !matches!(*name, "" | "." | ".."));
+                    self.materialise(part, &below.fold(to.to_path_buf(), |to, name| to.join(name)))
+                })
+            }
         }
     }
 
@@ -261,7 +272,7 @@ impl Store {
         let path = match content {
             Content::Blob(digest) => self.blob_path(digest),
             Content::Tree(digest) => self.tree_home(digest),
-            Content::Raw(_) | Content::Uri(_) => return Ok(Removal::Absent),
+            Content::Raw(_) | Content::Uri(_) | Content::Parts(_) => return Ok(Removal::Absent),
         };
         let is_young = |path: &Path| fs::metadata(path).and_then(|m| m.modified()).map(|at| younger_than(at, spare));
         match is_young(&path) {

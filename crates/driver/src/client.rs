@@ -59,7 +59,7 @@ impl HolderCommand {
     /// # Errors
     /// The home cannot be made, or the process cannot be started.
     pub fn start(&self, home: &Home) -> Result<Starting, ClientError> {
-        if UnixStream::connect(home.socket()).is_ok() {
+        if home.socket_is_ours() && UnixStream::connect(home.socket()).is_ok() {
             return Ok(Starting { child: None });
         }
         home.make()?;
@@ -119,6 +119,9 @@ impl Client {
     /// # Errors
     /// It speaks another protocol.
     pub fn connect(home: &Home) -> Result<Option<Self>, ClientError> {
+        if !home.socket_is_ours() {
+            return Ok(None);
+        }
         let Ok(mut stream) = UnixStream::connect(home.socket()) else { return Ok(None) };
         if protocol::send(&mut stream, &Greeting::own()).is_err() {
             return Ok(None);

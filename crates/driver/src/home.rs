@@ -3,7 +3,7 @@
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
@@ -71,6 +71,14 @@ impl Home {
         base.join(format!("towpath-{user}-{}", self.executor.hash())).join("engine.sock")
     }
 
+    /// Whether nobody else could have made the socket: its directory is the home, or private.
+    pub fn socket_is_ours(&self) -> bool {
+        let path = self.socket();
+        let Some(dir) = path.parent().filter(|dir| *dir != self.root()) else { return true };
+        let user = rustix::process::getuid().as_raw();
+        fs::symlink_metadata(dir).is_ok_and(|m| m.is_dir() && m.uid() == user && m.mode() & 0o077 == 0)
+    }
+
     /// Makes the directory, readable for its owner only.
     ///
     /// # Errors
@@ -101,6 +109,10 @@ impl Home {
         let path = self.socket();
         if let Some(dir) = path.parent().filter(|dir| *dir != self.root()) {
             self.wrap(fs::DirBuilder::new().recursive(true).mode(0o700).create(dir))?;
+            if !self.socket_is_ours() {
+                let what = format!("{} belongs to somebody else", dir.display());
+                return self.wrap(Err(io::Error::new(io::ErrorKind::PermissionDenied, what)));
+            }
         }
         let _ = fs::remove_file(&path);
         let listener = self.wrap(UnixListener::bind(&path))?;

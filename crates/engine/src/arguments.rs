@@ -113,16 +113,28 @@ fn located(name: &str, location: &Location, scope: &Scope<'_>) -> Result<NamedAr
     Ok(NamedArtifact { name: name.into(), path: String::new(), artifact })
 }
 
-/// What this run stored under the key, or under a key above it.
+/// What this run stored under the key, under a key above it, or under keys below it.
 fn stored(key: &str, state: &State) -> Option<ArtifactRef> {
+    let key = key.trim_end_matches('/');
     if let Some(artifact) = state.keys.get(key) {
         return Some(artifact.clone());
     }
     let above = core::iter::successors(key.rsplit_once('/'), |(above, _)| above.rsplit_once('/'));
-    let (above, artifact) = above.map(|(above, _)| above).find_map(|above| Some((above, state.keys.get(above)?)))?;
-    let mut artifact = artifact.clone();
-    artifact.metadata.insert(SUB_PATH.to_string(), key[above.len() + 1..].to_string());
-    Some(artifact)
+    if let Some((above, artifact)) = above.map(|(above, _)| above).find_map(|a| Some((a, state.keys.get(a)?))) {
+        let mut artifact = artifact.clone();
+        artifact.metadata.insert(SUB_PATH.to_string(), key[above.len() + 1..].to_string());
+        return Some(artifact);
+    }
+    let prefix = format!("{key}/");
+    let below = state.keys.range(prefix.clone()..).take_while(|(key, _)| key.starts_with(&prefix));
+    let parts: Vec<(String, ArtifactRef)> =
+        below.map(|(key, a)| (key[prefix.len()..].to_string(), a.clone())).collect();
+    if parts.is_empty() {
+        return None;
+    }
+    let bytes = parts.iter().map(|(_, artifact)| artifact.bytes).sum();
+    let content = Content::Parts(parts.into_iter().map(|(path, artifact)| (path, artifact.content)).collect());
+    Some(ArtifactRef { content, bytes, metadata: Default::default() })
 }
 
 /// Binds the inputs of `template`. `callee` resolves the template's own texts (defaults, paths).

@@ -31,7 +31,7 @@ pub(crate) fn advance(draft: &mut Draft<'_>, dag: NodeId) {
         return;
     }
     if !body.ready.is_empty() && sites::failed_fast(state, dag) {
-        return end(draft, dag, Phase::Failed, sites::FAIL_FAST.to_string(), Outputs::default());
+        return end(draft, dag, Phase::Failed, model::node::FAIL_FAST.to_string(), Outputs::default());
     }
     if body.ready.is_empty() || sites::is_stopping(state) {
         settle(draft, dag);

@@ -71,7 +71,10 @@ pub(crate) fn add_ended(draft: &mut Draft<'_>, call: Call, phase: Phase, message
 }
 
 /// Adds the node of an invocation: a Retry node where the template is tried again, else what its body asks for.
-pub(crate) fn invoke(draft: &mut Draft<'_>, call: Call, inputs: Inputs) -> NodeId {
+pub(crate) fn invoke(draft: &mut Draft<'_>, mut call: Call, inputs: Inputs) -> NodeId {
+    if let Some(name) = display_name(draft.state(), &call, &inputs) {
+        call.display_name = name;
+    }
     let template = call.template.map(|id| draft.state().plan().template(id));
     if template.is_some_and(|template| template.retry.is_some()) && !call.retried {
         let id = add(draft, call, NodeKind::Retry, Phase::Running, String::new(), inputs);
@@ -79,6 +82,14 @@ pub(crate) fn invoke(draft: &mut Draft<'_>, call: Call, inputs: Inputs) -> NodeI
         return id;
     }
     add_body(draft, call, inputs)
+}
+
+/// The display name that the template asks for by annotation, its tags resolved.
+fn display_name(state: &State, call: &Call, inputs: &Inputs) -> Option<String> {
+    let template = state.plan().template(call.template?);
+    let text = template.annotations.get("workflows.argoproj.io/display-name")?;
+    let scope = leaf::scope(state, template, &call.name, inputs);
+    resolve(&model::Text::new(text.as_str()), &scope, Strictness::Lenient).ok()
 }
 
 /// Adds the node of a template's body, and what follows at once.

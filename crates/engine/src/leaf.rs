@@ -262,7 +262,7 @@ fn name_keys(state: &State, id: NodeId, template: &Template, outputs: &mut Outpu
         if let (Some(artifact), Ok(key)) =
             (named.and_then(|n| n.artifact.as_mut()), resolve(text, &scope, Strictness::Lenient))
         {
-            artifact.metadata.insert(KEY.to_string(), key);
+            artifact.metadata.insert(KEY.to_string(), key.trim_end_matches('/').to_string());
         }
     }
 }

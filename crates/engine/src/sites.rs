@@ -128,9 +128,6 @@ pub(crate) fn is_stopping(state: &State) -> bool {
     state.shutdown.is_some() || state.deadline_exceeded || state.is_ended()
 }
 
-/// The message of a template that stops after a failure (`failFast` of the template).
-pub(crate) const FAIL_FAST: &str = "template has failed or errored children and failFast enabled";
-
 /// Whether `failFast` of the boundary's template forbids new children.
 pub(crate) fn failed_fast(state: &State, boundary: NodeId) -> bool {
     if !state.template_of(boundary).is_some_and(|template| template.fail_fast) {

@@ -126,7 +126,7 @@ pub(crate) fn advance(draft: &mut Draft<'_>, group: NodeId) {
         return;
     }
     if body.next().is_some() && sites::failed_fast(state, boundary) {
-        return end(draft, group, Phase::Failed, sites::FAIL_FAST.to_string(), Outputs::default());
+        return end(draft, group, Phase::Failed, model::node::FAIL_FAST.to_string(), Outputs::default());
     }
     if body.next().is_none() || sites::is_stopping(state) {
         settle(draft, group);

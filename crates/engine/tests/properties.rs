@@ -37,7 +37,7 @@ struct TaskSketch {
 }
 
 fn task() -> impl Strategy<Value = TaskSketch> {
-    (any::<u8>(), any::<bool>(), any::<u8>(), 0u8..12, 0u8..8, 0u8..6, any::<u8>()).prop_map(
+    (any::<u8>(), any::<bool>(), any::<u8>(), 0u8..12, 0u8..12, 0u8..16, any::<u8>()).prop_map(
         |(target, group, depends, result, with, when, flags)| TaskSketch {
             target,
             group,
@@ -52,7 +52,7 @@ fn task() -> impl Strategy<Value = TaskSketch> {
 
 fn sketch() -> impl Strategy<Value = Sketch> {
     let retry = prop_oneof![3 => Just(None), 1 => (0u8..3, any::<bool>()).prop_map(Some)];
-    let parallelism = prop_oneof![2 => Just(None), 1 => (1u32..4).prop_map(Some)];
+    let parallelism = prop_oneof![1 => Just(None), 2 => (1u32..4).prop_map(Some)];
     (0u8..6, prop::collection::vec(task(), 1..5), retry, parallelism, any::<u8>())
         .prop_map(|(shape, tasks, retry, parallelism, flags)| Sketch { shape, tasks, retry, parallelism, flags })
 }
@@ -164,21 +164,24 @@ fn lower(sketch: &TaskSketch, index: usize, template: usize, total: usize, shape
         let _ = write!(depends, "{}t{other}{result}", if depends.is_empty() { "" } else { operator });
     }
     let with = match sketch.with {
-        0 => Some(With::Items(vec![Text::new("\"p\""), Text::new("2"), Text::new("{\"k\":1}")])),
-        1 => Some(With::Param(Text::new("[]"))),
-        2 => Some(With::Param(Text::new("{{workflow.name}}"))),
-        3 => Some(With::Sequence(Sequence { count: Some(Text::new("3")), ..Sequence::default() })),
+        0..2 => Some(With::Items(vec![Text::new("\"p\""), Text::new("2"), Text::new("{\"k\":1}")])),
+        2..5 => Some(With::Sequence(Sequence { count: Some(Text::new("6")), ..Sequence::default() })),
+        5 => Some(With::Param(Text::new("[]"))),
+        6 => Some(With::Param(Text::new("{{workflow.name}}"))),
         _ => None,
     };
+    // Mostly texts that resolve: a run that errs at once shows little.
+    let seen = if shape < 3 { index > 0 && !sketch.group } else { sketch.depends & 1 != 0 && index > 0 };
+    let refers = seen || sketch.flags & 240 == 0;
     let when = match sketch.when {
         0 => Some(Text::new("1 == 2")),
-        1 => Some(Text::new(format!("{{{{{before}.t0.status}}}} == Succeeded"))),
-        2 => Some(Text::new("{{item}} != 2")),
+        1..4 if refers => Some(Text::new(format!("{{{{{before}.t0.status}}}} == Succeeded"))),
+        4..6 if with.is_some() || refers => Some(Text::new("{{item}} != 2")),
         _ => None,
     };
     let value = Some(Text::new(format!("{{{{{before}.t0.outputs.parameters.o}}}}")));
     let argument = plan::Parameter { name: "x".into(), value, ..plan::Parameter::default() };
-    let parameters = if sketch.flags & 24 == 24 { vec![argument] } else { Vec::new() };
+    let parameters = if refers && sketch.flags & 24 == 24 { vec![argument] } else { Vec::new() };
     Task {
         name: format!("t{index}"),
         target: Target::Template(TemplateId(target as u32)),

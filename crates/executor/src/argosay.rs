@@ -26,7 +26,7 @@ fn run(args: &[String]) -> io::Result<u8> {
         ["cowsay", ref words @ ..] => say(&format!("{}\n", words.join(" ")))?,
         ["echo"] => say("\n")?,
         ["echo", message] => say(&format!("{message}\n"))?,
-        ["echo", message, file] => write(Path::new(file), message)?,
+        ["echo", message, file] => write(Path::new(file), &format!("{message}\n"))?,
         ["cat", ref files @ ..] => {
             for file in files {
                 let content = fs::read(file).map_err(|error| crate::home::at(Path::new(file), error))?;
@@ -93,7 +93,7 @@ mod tests {
         let file = dir.path().join("a/b");
         let file = file.to_str().expect("text");
         assert_eq!(argosay(&["echo", "hi there", file]).expect("echo"), 0);
-        assert_eq!(fs::read_to_string(file).expect("file"), "hi there");
+        assert_eq!(fs::read_to_string(file).expect("file"), "hi there\n");
         assert_eq!(argosay(&["assert_contains", file, "there"]).expect("assert"), 0);
         assert!(argosay(&["assert_contains", file, "not"]).is_err());
         assert!(argosay(&["cat", "/nowhere"]).is_err());

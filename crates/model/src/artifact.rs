@@ -4,6 +4,7 @@
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
@@ -65,6 +66,8 @@ pub enum Content {
     Raw(String),
     /// A declared source outside (S3, HTTP, git); honoured at the edges.
     Uri(String),
+    /// A directory of artifacts that were stored under keys below one: relative path and content of each.
+    Parts(Vec<(String, Content)>),
 }
 
 /// One value of the artifact kind, passed by reference between nodes.

@@ -6,6 +6,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
+/// The message of steps and DAGs whose template stops after a failure (`failFast` of the template).
+pub const FAIL_FAST: &str = "template has failed or errored children and failFast enabled";
+
 /// Argo's node type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum NodeKind {

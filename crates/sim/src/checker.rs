@@ -93,8 +93,7 @@ fn check_starts(log: &[Recorded], starts: &[Start]) -> Vec<Violation> {
     let mut violations = Vec::new();
     for start in starts {
         let key = &start.key;
-        let mut violate =
-            |invariant, what: String| violations.push(Violation { invariant, position: None, what });
+        let mut violate = |invariant, what: String| violations.push(Violation { invariant, position: None, what });
         if !seen.insert((key.node, key.n)) {
             violate("I3", format!("attempt {key} started more than once"));
         }

@@ -59,9 +59,17 @@ pub(crate) enum Happening {
     RunnerTick(u64),
     /// A process ends: number of the runner, key, what it has become since.
     TaskEnds(u64, AttemptKey, u32, Exit),
-    Call { key: AttemptKey, index: usize },
-    Returned { key: AttemptKey, index: usize },
-    CallRefused { key: AttemptKey },
+    Call {
+        key: AttemptKey,
+        index: usize,
+    },
+    Returned {
+        key: AttemptKey,
+        index: usize,
+    },
+    CallRefused {
+        key: AttemptKey,
+    },
     Ask(Ask),
     Fault(Fault),
     DiskFree,

@@ -52,7 +52,11 @@ impl World {
         let runs: Vec<RunId> = unfinished.map(|(run, _)| run.clone()).collect();
         let loads: Vec<In> = runs
             .iter()
-            .map(|run| In::Load { run: run.clone(), events: self.disk.events(run).to_vec(), resumed: self.options.server })
+            .map(|run| In::Load {
+                run: run.clone(),
+                events: self.disk.events(run).to_vec(),
+                resumed: self.options.server,
+            })
             .collect();
         self.step_pump(loads);
         self.connect();
@@ -164,8 +168,7 @@ impl World {
                 holder.connected = Some(known.iter().cloned().collect());
             }
         }
-        let resumed: BTreeSet<RunId> =
-            holder.pump.runs().filter(|run| holder.pump.is_resumed(run)).cloned().collect();
+        let resumed: BTreeSet<RunId> = holder.pump.runs().filter(|run| holder.pump.is_resumed(run)).cloned().collect();
         for input in &inputs {
             self.trace.line(self.clock, || format!("pump <- {}", input_line(input)));
         }

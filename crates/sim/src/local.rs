@@ -248,7 +248,8 @@ impl World {
         let delay = self.rng.skewed(self.options.link_us.0, self.options.link_us.1);
         let at = (self.clock + delay).max(self.last_to_runner);
         self.last_to_runner = at;
-        let twice = !matches!(frame, ToRunner::Hello { .. }) && !self.calm && self.rng.per_mille(self.options.duplicate);
+        let twice =
+            !matches!(frame, ToRunner::Hello { .. }) && !self.calm && self.rng.per_mille(self.options.duplicate);
         if twice {
             self.queue.at(at, Happening::ToRunner(id, Box::new(frame.clone())));
         }

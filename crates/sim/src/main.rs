@@ -88,7 +88,8 @@ fn find_planted(seeds_max: u64) -> ExitCode {
     let mut missed = false;
     for bug in Bug::ALL {
         plant(Some(bug));
-        let caught = (0..seeds_max).map(|seed| play(seed, Trace::default())).find(|report| !report.violations.is_empty());
+        let caught =
+            (0..seeds_max).map(|seed| play(seed, Trace::default())).find(|report| !report.violations.is_empty());
         plant(None);
         match caught {
             Some(report) => {

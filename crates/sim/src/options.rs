@@ -57,7 +57,8 @@ pub struct Options {
 
 impl Options {
     pub fn draw(rng: &mut Rng) -> Self {
-        let mut mean = |on: u32, low: i64, high: i64| if rng.per_mille(on) { rng.between(low, high) * SECOND } else { 0 };
+        let mut mean =
+            |on: u32, low: i64, high: i64| if rng.per_mille(on) { rng.between(low, high) * SECOND } else { 0 };
         let holder_crash_us = mean(550, 3, 30);
         let runner_crash_us = mean(350, 5, 40);
         let reboot_us = mean(150, 10, 60);
@@ -66,11 +67,13 @@ impl Options {
         let clock_jump_us = mean(300, 5, 40);
         let pause_us = mean(250, 5, 40);
         let stray_kill_us = mean(250, 3, 30);
-        let mut chance = |on: u32, low: i64, high: i64| if rng.per_mille(on) { rng.between(low, high) as u32 } else { 0 };
+        let mut chance =
+            |on: u32, low: i64, high: i64| if rng.per_mille(on) { rng.between(low, high) as u32 } else { 0 };
         let (crash_in_step, crash_at_commit) = (chance(250, 2, 25), chance(250, 2, 25));
         let (duplicate, stage_fails) = (chance(400, 10, 300), chance(250, 5, 80));
         let (stop, terminate, diverge) = (chance(300, 100, 900), chance(300, 100, 900), chance(400, 50, 400));
-        let (task_fails, task_hangs, task_ignores_term) = (chance(700, 20, 350), chance(350, 5, 80), chance(400, 50, 900));
+        let (task_fails, task_hangs, task_ignores_term) =
+            (chance(700, 20, 350), chance(350, 5, 80), chance(400, 50, 900));
         let slow = rng.per_mille(300);
         Self {
             runs: rng.between(1, 3) as usize,

@@ -124,7 +124,8 @@ impl Drawing<'_> {
         template.fail_fast = self.rng.per_mille(200);
         if self.rng.per_mille(250) && !names.is_empty() {
             let of = self.rng.pick(&names).clone();
-            let mut out = output("out", OutputSource::Parameter(text(&format!("{{{{{prefix}.{of}.outputs.parameters.out}}}}"))));
+            let mut out =
+                output("out", OutputSource::Parameter(text(&format!("{{{{{prefix}.{of}.outputs.parameters.out}}}}"))));
             out.default = self.rng.flip().then(|| text("none"));
             template.outputs.parameters.push(out);
         }
@@ -137,7 +138,8 @@ impl Drawing<'_> {
             let before: Vec<String> = tasks[..index].iter().map(|task| task.name.clone()).collect();
             let mut terms: Vec<String> = Vec::new();
             for _ in 0..self.rng.between(0, 2) {
-                let result = *self.rng.pick(&["", "", "", ".Succeeded", ".Failed", ".Omitted", ".Skipped", ".Daemoned"][..7]);
+                let result =
+                    *self.rng.pick(&["", "", "", ".Succeeded", ".Failed", ".Omitted", ".Skipped", ".Daemoned"][..7]);
                 terms.push(format!("{}{result}", self.rng.pick(&before)));
             }
             let joiner = *self.rng.pick(&[" && ", " && ", " || "]);

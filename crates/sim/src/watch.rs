@@ -137,7 +137,10 @@ impl World {
     pub(crate) fn watch_call(&mut self, key: &AttemptKey, index: usize) {
         let (recorded, sent) = self.fingerprint(key, index);
         if !sent.is_empty() && recorded.as_ref() != Some(&sent) {
-            self.violate("durable-first", format!("call {index} of {key} is answered: sent {sent}, recorded {recorded:?}"));
+            self.violate(
+                "durable-first",
+                format!("call {index} of {key} is answered: sent {sent}, recorded {recorded:?}"),
+            );
         }
     }
 

@@ -207,7 +207,10 @@ pub fn workflow(history: &History) -> Option<Workflow> {
             message: history.message.clone(),
             started_at: history.started_at.map(rfc3339),
             finished_at: history.ended_at.map(rfc3339),
-            progress: text(progress::of_run(history)).unwrap_or_default(),
+            progress: {
+                let (done, all) = progress::of_run(history);
+                format!("{done}/{all}")
+            },
             outputs: ArgoOutputs::default(),
             nodes: nodes.collect(),
         },

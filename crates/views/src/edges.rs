@@ -5,6 +5,7 @@ use crate::history::{History, NodeView};
 use alloc::vec;
 use alloc::vec::Vec;
 use model::event::Placement;
+use model::node::FAIL_FAST;
 use model::plan::Body;
 use model::{NodeId, NodeKind};
 
@@ -26,7 +27,8 @@ impl Edges {
         }
         let mut edges = Self { children: vec![Vec::new(); count], outbound: vec![Vec::new(); count] };
         for node in history.nodes.iter().rev() {
-            if node.phase.is_fulfilled() {
+            // Upstream marks such a node from outside and never comes to its outbound nodes.
+            if node.phase.is_fulfilled() && node.message != FAIL_FAST {
                 edges.outbound[node.id.index()] = outbound(history, &held, node.id, true);
             }
         }

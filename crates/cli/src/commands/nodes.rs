@@ -66,7 +66,7 @@ pub fn artifacts(history: &History, out: &mut String) {
         let Some(artifact) = &named.artifact else { continue };
         let digest = match &artifact.content {
             Content::Blob(digest) | Content::Tree(digest) => digest.to_string(),
-            Content::Raw(_) | Content::Uri(_) => continue,
+            Content::Raw(_) | Content::Uri(_) | Content::Parts(_) => continue,
         };
         if std::mem::take(&mut first) {
             out.push_str("\nArtifacts:\n");

@@ -1,6 +1,8 @@
 //! Homes that cannot be written: read-only, full, or not there.
 
 use crate::harness::{Home, Ran, bin, scripts, wait};
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 
 #[test]
@@ -72,6 +74,27 @@ fn work_goes_on_when_a_full_disk_has_space_again() {
 }
 
 #[test]
+fn a_full_disk_refuses_a_new_run_and_takes_it_later() {
+    let home = Home::new();
+    let file = home.file("w.yaml", &scripts("generateName: w-", &[("a", "", "echo hi")]));
+    let stdin = "cat $FILE | $BIN run - --name";
+    let script = format!(
+        "FILE={file}; {stdin} first >/dev/null; echo first=$?
+         dd if=/dev/zero of=$TOWPATH_HOME/ballast bs=4k >/dev/null 2>&1
+         {stdin} second; echo second=$?
+         $BIN get first >/dev/null; echo reading=$?
+         rm $TOWPATH_HOME/ballast; {stdin} second >/dev/null; echo again=$?"
+    );
+    let Some(ran) = on_tiny_disk(&home, "8m", &script) else {
+        return eprintln!("skipped: no mount namespaces on this machine");
+    };
+    for wanted in ["first=0", "second=3", "reading=0", "again=0"] {
+        assert!(ran.out.contains(wanted), "{wanted}: {ran:?}");
+    }
+    assert!(ran.err.to_lowercase().contains("no space left"), "{ran:?}");
+}
+
+#[test]
 fn a_store_that_is_no_store_is_refused() {
     let home = Home::new();
     let file = home.file("w.yaml", &scripts("name: w", &[("a", "", "echo hi")]));
@@ -83,4 +106,38 @@ fn a_store_that_is_no_store_is_refused() {
     assert!(ran.err.contains("store.db"), "{}", ran.err);
     assert_eq!(home.run(&["list"]).code, 3);
     wait("no holder", || home.processes("__holder").is_empty().then_some(()));
+}
+
+#[test]
+fn a_home_with_a_long_path_works_all_the_same() {
+    let home = Home::new();
+    let file = home.file("w.yaml", &scripts("generateName: w-", &[("a", "", "echo hi")]));
+    let long = home.root().join("d".repeat(60)).join("e".repeat(60));
+    let mut command = home.command(&["run", &file]);
+    let output = command.env("TOWPATH_HOME", &long).output().expect("towpath");
+    assert!(output.status.success(), "{output:?}");
+    assert!(!long.join("engine.sock").exists(), "a socket's path has at most 108 bytes");
+    let mut command = home.command(&["logs", "@", "a"]);
+    let output = command.env("TOWPATH_HOME", &long).output().expect("towpath");
+    assert_eq!(output.stdout, b"hi\n");
+    wait("the end of the holder", || home.processes_of(&long, "__holder").is_empty().then_some(()));
+}
+
+#[test]
+fn a_client_of_another_protocol_is_told_ours_and_let_go() {
+    let home = Home::new();
+    let file = home.file("w.yaml", &scripts("name: w", &[("a", "", "sleep 1")]));
+    home.ok(&["run", &file, "--no-watch"]);
+    let mut stream = UnixStream::connect(home.root().join("engine.sock")).expect("the holder's socket");
+    let greeting = br#"{"protocol":99,"build":"9.9.9"}"#;
+    stream.write_all(&(greeting.len() as u32).to_le_bytes()).expect("length");
+    stream.write_all(greeting).expect("greeting");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).expect("until it hangs up");
+    let answer = String::from_utf8_lossy(&answer[4..]).into_owned();
+    assert!(answer.starts_with(r#"{"protocol":1,"build":"#) && answer.ends_with('}'), "{answer}");
+    // Noise does not hurt it either.
+    let mut stream = UnixStream::connect(home.root().join("engine.sock")).expect("the holder's socket");
+    stream.write_all(&[0xff; 64]).expect("noise");
+    assert!(home.ok(&["resume", "w"]).contains("Succeeded"));
 }

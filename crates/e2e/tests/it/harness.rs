@@ -127,7 +127,12 @@ impl Home {
 
     /// Processes of this home of one kind: `__holder` or `__runner`.
     pub fn processes(&self, kind: &str) -> Vec<i32> {
-        let home = format!("TOWPATH_HOME={}", self.root().display());
+        self.processes_of(&self.root(), kind)
+    }
+
+    /// The same of another home.
+    pub fn processes_of(&self, root: &Path, kind: &str) -> Vec<i32> {
+        let home = format!("TOWPATH_HOME={}", root.display());
         let has = |path: PathBuf, text: &str| {
             fs::read(path).is_ok_and(|bytes| bytes.split(|byte| *byte == 0).any(|word| word == text.as_bytes()))
         };

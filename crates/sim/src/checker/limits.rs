@@ -25,7 +25,8 @@ pub(super) fn excess(replay: &Replay, id: NodeId) -> Option<String> {
     let boundary = node.boundary.filter(|_| counts(node.kind))?;
     let max = replay.template(boundary)?.parallelism?;
     let active = replay.nodes.iter().filter(|n| n.boundary == Some(boundary) && counts(n.kind) && counted(n)).count();
-    (active > max as usize).then(|| format!("node {} has {active} active children, and its parallelism is {max}", boundary.0))
+    (active > max as usize)
+        .then(|| format!("node {} has {active} active children, and its parallelism is {max}", boundary.0))
 }
 
 fn counted(node: &Node) -> bool {

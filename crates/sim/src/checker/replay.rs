@@ -136,7 +136,10 @@ impl Replay {
         }
         for id in above.into_iter().flatten() {
             if self.is_ended(id) {
-                self.violate("children", format!("node {} is added under node {}, which has ended", added.node.0, id.0));
+                self.violate(
+                    "children",
+                    format!("node {} is added under node {}, which has ended", added.node.0, id.0),
+                );
             }
         }
         for id in before {
@@ -193,7 +196,10 @@ impl Replay {
                 _ => false,
             };
             if forbidden || limit.is_some_and(|limit| tries > limit) {
-                self.violate("policy", format!("node {} is tried a {}. time after {}", retry.0, tries + 1, phase.as_str()));
+                self.violate(
+                    "policy",
+                    format!("node {} is tried a {}. time after {}", retry.0, tries + 1, phase.as_str()),
+                );
             }
         }
         let node = &mut self.nodes[retry.index()];
@@ -213,7 +219,10 @@ impl Replay {
         } else if self.shutdown || self.deadline {
             self.violate("order", format!("attempt {n} of node {} starts though the run is being stopped", id.0));
         } else if let Some(above) = limits::above(self, id).into_iter().find(|above| self.is_ended(*above)) {
-            self.violate("children", format!("attempt {n} of node {} starts, and node {} above has ended", id.0, above.0));
+            self.violate(
+                "children",
+                format!("attempt {n} of node {} starts, and node {} above has ended", id.0, above.0),
+            );
         }
         let attempt = &mut self.nodes[id.index()].attempt;
         attempt.started = true;
@@ -223,7 +232,10 @@ impl Replay {
     fn attempt_ended(&mut self, ended: &AttemptEnded) {
         let node = self.node(ended.node);
         if node.attempt.n != ended.n || node.kind != NodeKind::Pod {
-            self.violate("I4", format!("an outcome of attempt {} of node {}, which does not count", ended.n, ended.node.0));
+            self.violate(
+                "I4",
+                format!("an outcome of attempt {} of node {}, which does not count", ended.n, ended.node.0),
+            );
         } else if node.attempt.ended.is_some() {
             self.violate("I4", format!("attempt {} of node {} ends a second time", ended.n, ended.node.0));
         } else if !node.attempt.started && !matches!(ended.exit, Exit::NotStarted(_)) {
@@ -271,7 +283,10 @@ impl Replay {
             self.violate("children", format!("node {} calls and does not run", call.parent.0));
         }
         if self.calls.insert(key, call.child).is_some() {
-            self.violate("I2", format!("call {}({}) of node {} is recorded twice", call.name, call.counter, call.parent.0));
+            self.violate(
+                "I2",
+                format!("call {}({}) of node {} is recorded twice", call.name, call.counter, call.parent.0),
+            );
         }
         self.expected_child = Some(call.clone());
     }

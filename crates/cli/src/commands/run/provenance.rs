@@ -3,6 +3,7 @@
 
 use crate::exit_codes::Fault;
 use crate::wire::Place;
+use executor::source::SnapshotError;
 use model::record::Source;
 use std::path::Path;
 
@@ -13,8 +14,11 @@ pub fn source(place: &Place, files: &[String]) -> Result<Source, Fault> {
     let file = Path::new(first).canonicalize().map_err(|error| Fault::usage(format!("{first}: {error}")))?;
     let Some(directory) = file.parent() else { return Ok(source) };
     let snapshot = executor::source::snapshot(directory, place.home.root(), &place.artifacts()?);
-    // A folder that is too large is the user's to mend; a disk that fails is not, but says so itself.
-    let snapshot = snapshot.map_err(Fault::usage)?;
+    let snapshot = snapshot.map_err(|error| match error {
+        SnapshotError::Store(_) => Fault::machine(error),
+        // A folder that is too large is the user's to mend.
+        SnapshotError::TooLarge { .. } | SnapshotError::Walk { .. } => Fault::usage(error),
+    })?;
     source.tree = Some(snapshot.tree);
     source.directory = Some(directory.to_string_lossy().into_owned());
     source.git_commit = snapshot.git_commit;
