@@ -43,10 +43,10 @@ pub struct Followed<'a> {
 
 impl Followed<'_> {
     /// Follows from the end of `history` on. The client is connected.
-    pub fn to_the_end(&self, client: Client, mut history: History) -> Done {
+    pub fn to_the_end(&self, client: Client, ctrl_c: CtrlC, mut history: History) -> Done {
         let mut progress = Progress::new(if self.output.is_some() { To::Err } else { To::Out });
         progress.begin(&history);
-        let heard = self.listen(client, history.events)?;
+        let heard = self.listen(client, ctrl_c, history.events)?;
         let mut stops = 0;
         while history.ended_at.is_none() {
             progress.tick(&history, now())?;
@@ -85,9 +85,9 @@ impl Followed<'_> {
         self.report(&history, stops > 0)
     }
 
-    fn listen(&self, mut client: Client, from: u64) -> Result<Receiver<Heard>, Fault> {
+    fn listen(&self, mut client: Client, ctrl_c: CtrlC, from: u64) -> Result<Receiver<Heard>, Fault> {
         let (sender, heard) = channel();
-        on_ctrl_c(sender.clone())?;
+        ctrl_c.tell(sender.clone())?;
         client.watch(&self.run, from)?;
         let reading = move || {
             loop {
@@ -174,14 +174,23 @@ pub fn code(history: &History) -> ExitCode {
     }
 }
 
-/// SIGINT becomes a word among the others. SIGHUP keeps its meaning: it ends us, and not the run.
-fn on_ctrl_c(sender: Sender<Heard>) -> Result<(), Fault> {
-    let (mut read, write) = UnixStream::pair()?;
-    signal_hook::low_level::pipe::register(signal_hook::consts::SIGINT, write)?;
-    let waiting = move || {
-        let mut byte = [0];
-        while read.read_exact(&mut byte).is_ok() && sender.send(Heard::CtrlC).is_ok() {}
-    };
-    thread::Builder::new().name("ctrl-c".into()).spawn(waiting)?;
-    Ok(())
+/// Ctrl-C from here on: a byte for each. SIGHUP keeps its meaning: it ends us, and not the run.
+pub struct CtrlC(UnixStream);
+
+impl CtrlC {
+    /// Call it before the run is submitted: a press in between must not leave it running unwatched.
+    pub fn listen() -> Result<Self, Fault> {
+        let (read, write) = UnixStream::pair()?;
+        signal_hook::low_level::pipe::register(signal_hook::consts::SIGINT, write)?;
+        Ok(Self(read))
+    }
+
+    fn tell(mut self, sender: Sender<Heard>) -> Result<(), Fault> {
+        let waiting = move || {
+            let mut byte = [0];
+            while self.0.read_exact(&mut byte).is_ok() && sender.send(Heard::CtrlC).is_ok() {}
+        };
+        thread::Builder::new().name("ctrl-c".into()).spawn(waiting)?;
+        Ok(())
+    }
 }

@@ -486,7 +486,7 @@ impl Holder {
                 }
                 _ => Vec::new(),
             };
-            for content in contents.iter().filter(|c| matches!(c, Content::Blob(_) | Content::Tree(_))) {
+            for content in contents.iter().filter(|c| !matches!(c, Content::Raw(_) | Content::Uri(_))) {
                 self.artifacts.sync(content).map_err(|error| error.to_string())?;
             }
         }

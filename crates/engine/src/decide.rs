@@ -79,7 +79,7 @@ fn share_room(draft: &mut Draft<'_>, id: NodeId) {
     }
 }
 
-/// Lets waiting call sites start where the run's own limit has room again. True if something was added.
+/// Lets waiting call sites start where the run's own limit has room again. True if something moved.
 fn fill(draft: &mut Draft<'_>) -> bool {
     let state = draft.state();
     let Some(max) = state.plan().parallelism else { return false };
@@ -94,7 +94,8 @@ fn fill(draft: &mut Draft<'_>) -> bool {
         }
         advance(draft, id);
     }
-    draft.state().nodes.len() > before
+    // A call site that may start no more ends its group instead.
+    draft.state().nodes.len() > before || !draft.ended.is_empty()
 }
 
 /// Starts what may start below a node.

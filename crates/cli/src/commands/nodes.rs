@@ -64,10 +64,8 @@ pub fn artifacts(history: &History, out: &mut String) {
     let mut first = true;
     for (node, named) in all.by_ref().take(MAX) {
         let Some(artifact) = &named.artifact else { continue };
-        let digest = match &artifact.content {
-            Content::Blob(digest) | Content::Tree(digest) => digest.to_string(),
-            Content::Raw(_) | Content::Uri(_) | Content::Parts(_) => continue,
-        };
+        let (Content::Blob(digest) | Content::Tree(digest)) = &artifact.content else { continue };
+        let digest = digest.to_string();
         if std::mem::take(&mut first) {
             out.push_str("\nArtifacts:\n");
         }

@@ -2,7 +2,7 @@
 //! It must never run again what succeeded.
 
 use crate::exit_codes::{Done, Fault};
-use crate::follow::{Followed, Output, code, print_object};
+use crate::follow::{CtrlC, Followed, Output, code, print_object};
 use crate::runs::Runs;
 use crate::wire::Place;
 use clap::Args;
@@ -42,6 +42,7 @@ pub fn run(args: &ResumeArgs, place: &Place) -> Done {
         return ended(&runs);
     }
     let mut client = place.client()?;
+    let ctrl_c = CtrlC::listen()?;
     match client.ask(&Request::Resume { run: found.id.clone(), by: super::by() })? {
         Reply::Done => {}
         // It ended just now.
@@ -57,5 +58,5 @@ pub fn run(args: &ResumeArgs, place: &Place) -> Done {
     let history = runs.history(&found.id)?;
     let files = history.record.as_deref().map(|record| record.source.files.join(" ")).unwrap_or_default();
     let again = format!("towpath run {files}");
-    Followed { place, run: found.id.clone(), output: args.output, again }.to_the_end(client, history)
+    Followed { place, run: found.id.clone(), output: args.output, again }.to_the_end(client, ctrl_c, history)
 }

@@ -161,6 +161,9 @@ pub fn launch(launch: &model::Launch) -> String {
     for wanted in &launch.outputs.artifacts {
         let _ = write!(line, " {}>{}{}", wanted.path, wanted.name, if wanted.optional { "?" } else { "" });
     }
+    if launch.outputs.result {
+        line += " stdout>result";
+    }
     if let Some(seconds) = launch.deadline_s {
         let _ = write!(line, " deadline={seconds}s");
     }

@@ -6,7 +6,7 @@ mod provenance;
 
 use super::sources;
 use crate::exit_codes::{Done, Fault};
-use crate::follow::{Followed, Output};
+use crate::follow::{CtrlC, Followed, Output};
 use crate::runs::Runs;
 use crate::settings::{self, Settings};
 use crate::wire::Place;
@@ -103,13 +103,14 @@ pub fn run(args: RunArgs, settings: &Settings) -> Done {
     };
     let mut client = place.finish(starting)?;
     check_holder(&mut client, settings, args.jobs)?;
+    let ctrl_c = CtrlC::listen()?;
     submit(&mut client, &mut record)?;
     if args.no_watch {
         return leave(&place, &record, args.output);
     }
     let again = format!("towpath run {}", args.files.join(" "));
     let followed = Followed { place: &place, run: record.id, output: args.output, again };
-    followed.to_the_end(client, History::default())
+    followed.to_the_end(client, ctrl_c, History::default())
 }
 
 fn one(plans: Vec<Plan>, files: &[String]) -> Result<Plan, Fault> {
