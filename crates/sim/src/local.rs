@@ -1,5 +1,6 @@
 //! Stands for `executor::Local`, which is threads: attempts between the pump and the runner, staged, sent, collected, told again.
-//! It must never be cleverer than the real one: what it does not do, that does not do either.
+//! It must never be cleverer than the real one: what it does not do, that does not do either. (One thing it does that the real one
+//! has still to learn: a spawn that was lost with a connection is sent again, see `local_connected`.)
 
 use crate::happening::{Happening, LinkId};
 use crate::rng::Rng;

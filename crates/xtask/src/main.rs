@@ -1,10 +1,11 @@
-//! The chores of this repository: `cargo xtask test|oracle|conformance|sim|bench|tidy`.
+//! The chores of this repository: `cargo xtask test|oracle|conformance|sim|kill|bench|tidy`.
 //! It must never be needed to build or to run the product, and it must never hold a rule of the product.
 
 mod bench;
 mod checkout;
 mod conformance;
 mod flags;
+mod kill;
 mod oracle;
 mod simulation;
 mod suite;
@@ -23,6 +24,7 @@ usage: cargo xtask COMMAND
                                     node trees of the real binary against recorded ones
   sim [--seeds N [--from S] | --seed S [-v] | --planted]
                                     the seeded simulator; --planted: does it find the bugs that are planted for it?
+  kill [--rounds N] [--seed S]      rounds of kill -9 of random processes of ours, each history checked
   bench [--rounds N] [--tasks N] [--chain N] [--binary PATH]
                                     the ratios of docs/performance.md
   tidy                              the rules of ARCHITECTURE.md and STYLE.md that a machine can check";
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         "oracle" => oracle::main(&mut flags),
         "conformance" => conformance::main(&mut flags),
         "sim" => simulation::main(&mut flags),
+        "kill" => kill::main(&mut flags),
         "bench" => bench::main(&mut flags),
         "tidy" => tidy::main(&mut flags),
         "help" | "-h" | "--help" => {

@@ -2,7 +2,7 @@
 //! It must never hide a failure behind a later success, nor stop before everything was told.
 
 use crate::flags::Flags;
-use crate::{checkout, conformance, oracle, simulation, tidy};
+use crate::{checkout, conformance, kill, oracle, simulation, tidy};
 use anyhow::{Context, Result};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -139,10 +139,9 @@ fn simulate() -> Result<bool> {
     simulation::many(simulation::SEEDS)
 }
 
-/// 30 rounds of kill -9. Nothing runs them yet, and that is a failure.
+/// Rounds of kill -9 with the real binary.
 fn kill() -> Result<bool> {
-    println!("kill: not written yet");
-    Ok(false)
+    kill::play(kill::ROUNDS, 1)
 }
 
 #[cfg(test)]
