@@ -90,7 +90,7 @@ impl World {
         }
     }
 
-    pub(crate) fn to_inbox(&mut self, input: In) {
+    pub(crate) fn deliver(&mut self, input: In) {
         let at = self.clock + self.rng.below(self.options.batching_us as u64) as i64;
         let life = self.life;
         let Some(holder) = &mut self.holder else { return };
@@ -114,7 +114,7 @@ impl World {
         let ticket = holder.next_ticket;
         holder.next_ticket += 1;
         holder.tickets.insert(ticket, ask);
-        self.to_inbox(In::Wish { ticket, run, input });
+        self.deliver(In::Wish { ticket, run, input });
     }
 
     pub(crate) fn step_holder(&mut self) {
@@ -160,7 +160,7 @@ impl World {
 
     fn step_pump(&mut self, inputs: Vec<In>) {
         let now = self.wall();
-        let seed = self.rng.next();
+        let seed = self.rng.draw();
         let Some(holder) = &mut self.holder else { return };
         let inputs: Vec<In> = inputs.into_iter().filter_map(|input| holder.filter(input)).collect();
         for input in &inputs {
@@ -279,7 +279,7 @@ impl World {
                 Ok(()) => In::Committed(batch.id),
                 Err(reason) => In::NotCommitted(batch.id, reason),
             };
-            self.to_inbox(input);
+            self.deliver(input);
         }
     }
 

@@ -58,7 +58,7 @@ impl World {
         if let Some(attempt) = local.attempts.get(&key) {
             if let At::Done(outcome) = &attempt.at {
                 let outcome = outcome.clone();
-                self.to_inbox(In::Ended { key, outcome });
+                self.deliver(In::Ended { key, outcome });
             }
             return;
         }
@@ -69,7 +69,7 @@ impl World {
         let known = link.known.contains(&key) || local.stashed.contains_key(&key);
         if !known && link.epoch != epoch {
             let lost = Box::new(Outcome::bare(Exit::Lost("its runner is gone".into()), now));
-            return self.to_inbox(In::Ended { key, outcome: lost });
+            return self.deliver(In::Ended { key, outcome: lost });
         }
         let epoch = link.epoch.clone();
         let state = if known { At::Running } else { At::Staging };
@@ -132,7 +132,7 @@ impl World {
             let at = self.clock + self.rng.skewed(10, 20_000_000);
             self.queue.at(at, Happening::Inbox(self.life, Box::new(report.clone())));
         }
-        self.to_inbox(report);
+        self.deliver(report);
     }
 
     pub(crate) fn local_kill(&mut self, key: AttemptKey, why: KillReason) {
@@ -151,7 +151,7 @@ impl World {
         local.waiting.retain(|(launch, _)| launch.key != key);
         if local.waiting.len() < before {
             let outcome = Box::new(Outcome::bare(reason, now));
-            self.to_inbox(In::Ended { key, outcome });
+            self.deliver(In::Ended { key, outcome });
         }
     }
 
@@ -187,7 +187,7 @@ impl World {
         local.link = Some(link);
         let waiting = std::mem::take(&mut local.waiting);
         self.tell(|| format!("holder: connected to {}, which knows {} attempts", epoch.0, known.len()));
-        self.to_inbox(In::Connected { epoch, known });
+        self.deliver(In::Connected { epoch, known });
         for key in lost {
             self.local_done(key, Outcome::bare(Exit::Lost("its runner is gone".into()), now));
         }
@@ -219,7 +219,7 @@ impl World {
         } else if local.link.as_ref().is_some_and(|link| link.id == id) {
             local.link = None;
             self.tell(|| "holder: the runner is gone".to_string());
-            self.to_inbox(In::Disconnected);
+            self.deliver(In::Disconnected);
         } else {
             return;
         }

@@ -21,8 +21,14 @@ fn main() -> ExitCode {
             "--seeds" => number().map(|n| seeds = Some(n)),
             "--from" => number().map(|n| from = n),
             "--seed" => number().map(|n| seed = Some(n)),
-            "-v" => Some(verbose = true),
-            "--planted" => Some(planted = true),
+            "-v" => {
+                verbose = true;
+                Some(())
+            }
+            "--planted" => {
+                planted = true;
+                Some(())
+            }
             _ => None,
         };
         if known.is_none() {

@@ -146,21 +146,21 @@ impl Drawing<'_> {
             tasks[index] = after(tasks[index].clone(), &terms.join(joiner));
         }
         // A task may look only at what it waits for.
-        for index in 0..tasks.len() {
-            let depends = tasks[index].depends.clone();
+        for task in &mut tasks {
+            let depends = task.depends.clone();
             let mentions = |value: &str| {
                 value.split("{{tasks.").skip(1).all(|rest| {
                     let name = rest.split('.').next().unwrap_or_default();
                     depends.split([' ', '.', '&', '|']).any(|word| word == name)
                 })
             };
-            tasks[index].arguments.parameters.retain(|p| p.value.as_ref().is_none_or(|value| mentions(value.as_str())));
-            if tasks[index].when.as_ref().is_some_and(|when| !mentions(when.as_str())) {
-                tasks[index].when = None;
+            task.arguments.parameters.retain(|p| p.value.as_ref().is_none_or(|value| mentions(value.as_str())));
+            if task.when.as_ref().is_some_and(|when| !mentions(when.as_str())) {
+                task.when = None;
             }
-            if matches!(&tasks[index].with, Some(With::Param(list)) if !mentions(list.as_str())) {
-                tasks[index].with = None;
-                tasks[index].arguments.parameters.clear();
+            if matches!(&task.with, Some(With::Param(list)) if !mentions(list.as_str())) {
+                task.with = None;
+                task.arguments.parameters.clear();
             }
         }
         dag(name, tasks)

@@ -18,7 +18,7 @@ impl Rng {
         Self::new(seed ^ hash)
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         let s = &mut self.0;
         let result = s[1].wrapping_mul(5).rotate_left(7).wrapping_mul(9);
         let t = s[1] << 17;
@@ -34,7 +34,7 @@ impl Rng {
     /// A number below `end`, which must not be 0.
     pub fn below(&mut self, end: u64) -> u64 {
         // The bias of the remainder does not matter here.
-        self.next() % end
+        self.draw() % end
     }
 
     /// A number in `low..=high`.
@@ -53,7 +53,7 @@ impl Rng {
     }
 
     pub fn flip(&mut self) -> bool {
-        self.next() & 1 == 1
+        self.draw() & 1 == 1
     }
 
     pub fn pick<'a, T>(&mut self, list: &'a [T]) -> &'a T {
@@ -77,7 +77,7 @@ mod tests {
     fn the_same_seed_gives_the_same_numbers() {
         let draw = |seed| {
             let mut rng = Rng::new(seed);
-            (0..4).map(|_| rng.next()).collect::<Vec<_>>()
+            (0..4).map(|_| rng.draw()).collect::<Vec<_>>()
         };
         assert_eq!(draw(7), draw(7));
         assert_ne!(draw(7), draw(8));

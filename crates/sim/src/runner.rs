@@ -181,7 +181,7 @@ impl World {
         let calls = process.next_calls();
         let runner = self.runner.as_mut()?;
         if calls.is_empty() {
-            if !(process.script.hangs && !self.calm) {
+            if !process.script.hangs || self.calm {
                 let exit = process.script.exit.clone();
                 let ends = Happening::TaskEnds(runner.number, key.clone(), 0, exit);
                 self.queue.at(self.clock + process.script.work_us, ends);

@@ -293,7 +293,7 @@ impl World {
             return self.queue.at(until, what);
         }
         match what {
-            Happening::Inbox(_, input) => self.to_inbox(*input),
+            Happening::Inbox(_, input) => self.deliver(*input),
             Happening::Step(_) => self.step_holder(),
             Happening::Wake(_) => self.wake_holder(),
             Happening::Commit(_) => self.commit(),

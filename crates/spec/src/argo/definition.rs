@@ -6,16 +6,16 @@ use crate::diagnostic::Span;
 use crate::suggest;
 use crate::yaml::Node;
 use model::plan::Scope;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// The templates of a spec by name; of two with one name the first counts.
 #[derive(Clone, Debug, Default)]
-pub struct Index(HashMap<String, Rc<Node>>);
+pub struct Index(BTreeMap<String, Rc<Node>>);
 
 impl Index {
     pub fn of(spec: &Node) -> Self {
-        let mut index = HashMap::new();
+        let mut index = BTreeMap::new();
         for template in items(spec, "templates") {
             index.entry(text(template, "name")).or_insert_with(|| Rc::clone(template));
         }

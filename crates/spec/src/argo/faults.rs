@@ -2,7 +2,7 @@
 //! It must never decide what a fault is.
 
 use crate::diagnostic::{Diagnostic, Severity, Span};
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 /// Diagnostics of one document that are kept; nobody reads more.
 const KEPT_MAX: usize = 1000;
@@ -13,12 +13,12 @@ pub struct Faults {
     pub file: String,
     pub list: Vec<Diagnostic>,
     /// A template that is looked at twice has its faults once.
-    told: HashSet<(String, usize, String)>,
+    told: BTreeSet<(String, usize, String)>,
 }
 
 impl Faults {
     pub fn new(file: &str) -> Self {
-        Self { file: file.to_owned(), list: Vec::new(), told: HashSet::new() }
+        Self { file: file.to_owned(), list: Vec::new(), told: BTreeSet::new() }
     }
 
     pub fn error(&mut self, code: &'static str, span: Span, message: impl Into<String>, help: Option<String>) {

@@ -13,7 +13,7 @@ use crate::argo::view::{
 use crate::suggest;
 use crate::yaml::{Node, Value};
 use model::plan::Scope;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 /// The template that a call site invokes.
@@ -141,7 +141,7 @@ impl Validator<'_> {
     }
 
     fn dependencies(&mut self, tasks: &[Rc<Node>], graph: &Graph) {
-        let known: HashMap<String, &Rc<Node>> = tasks.iter().map(|task| (text(task, "name"), task)).collect();
+        let known: BTreeMap<String, &Rc<Node>> = tasks.iter().map(|task| (text(task, "name"), task)).collect();
         for task in tasks {
             let name = text(task, "name");
             let span = word(task, "depends").map_or_else(|| key_span(task, "dependencies"), |w| w.span);
@@ -442,7 +442,7 @@ impl Graph {
 
     /// Whether `task` waits for `other`, directly or not.
     fn precedes(&self, other: &str, task: &str) -> bool {
-        let mut seen: HashSet<&str> = HashSet::new();
+        let mut seen: BTreeSet<&str> = BTreeSet::new();
         let mut open: Vec<&str> = vec![task];
         while let Some(task) = open.pop() {
             let before = self.before(task);
@@ -456,14 +456,14 @@ impl Graph {
 
     /// A cycle, its first task repeated at its end.
     fn cycle(&self) -> Option<Vec<String>> {
-        let mut finished: HashSet<&str> = HashSet::new();
+        let mut finished: BTreeSet<&str> = BTreeSet::new();
         for start in self.edges.keys() {
             if finished.contains(start.as_str()) {
                 continue;
             }
             // Each entry: a task and how many of its edges were followed.
             let mut path: Vec<(&str, usize)> = vec![(start, 0)];
-            let mut on_path: HashSet<&str> = HashSet::from([start.as_str()]);
+            let mut on_path: BTreeSet<&str> = BTreeSet::from([start.as_str()]);
             while let Some((task, next)) = path.last_mut() {
                 let task: &str = task;
                 let before = self.before(task).get(*next);

@@ -2,7 +2,7 @@
 //! It must never resolve one.
 
 use crate::yaml::{Node, Value};
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 /// Tags that begin with one of these are checked; others pass.
@@ -21,7 +21,7 @@ const LATE: [&str; 7] = [
 /// The names that can be resolved at a place.
 #[derive(Clone, Debug, Default)]
 pub struct Names {
-    known: HashSet<String>,
+    known: BTreeSet<String>,
     /// `withParam`: any field of an item.
     pub any_item: bool,
     /// An output has a `globalName` behind a tag.

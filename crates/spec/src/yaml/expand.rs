@@ -6,7 +6,7 @@ use super::node::{Entry, Node, Style, Value};
 use super::number::float_key;
 use super::resolve::{Resolved, resolve};
 use crate::diagnostic::Span;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// A key that is in a mapping twice (also through a merge).
@@ -21,7 +21,7 @@ pub struct Duplicate {
 /// The tree without aliases, merges and duplicates, and every key a string as Go prints it.
 pub fn expand(root: &Rc<Node>) -> Result<(Rc<Node>, Vec<Duplicate>), YamlError> {
     Budget::default().walk(root, false)?;
-    let mut expander = Expander { duplicates: Vec::new(), done: HashMap::new() };
+    let mut expander = Expander { duplicates: Vec::new(), done: BTreeMap::new() };
     let root = expander.node(root)?;
     Ok((root, expander.duplicates))
 }
@@ -70,7 +70,7 @@ fn allowed_share(decoded: u64) -> f64 {
 struct Expander {
     duplicates: Vec<Duplicate>,
     /// Targets of aliases that are already expanded.
-    done: HashMap<*const Node, Rc<Node>>,
+    done: BTreeMap<*const Node, Rc<Node>>,
 }
 
 impl Expander {
@@ -147,7 +147,7 @@ impl Expander {
 #[derive(Default)]
 struct Merged {
     entries: Vec<Entry>,
-    places: HashMap<String, usize>,
+    places: BTreeMap<String, usize>,
 }
 
 fn is_merge(key: &Node) -> bool {

@@ -5,8 +5,8 @@ use super::YamlError;
 use super::load::DEPTH_MAX;
 use super::node::{Entry, Node, Scalar, Style, Value};
 use crate::diagnostic::Span;
-use std::collections::HashMap;
-use std::collections::hash_map::Entry as MapEntry;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry as MapEntry;
 use std::rc::Rc;
 
 /// Bytes of a line up to which characters are counted.
@@ -128,7 +128,7 @@ impl Reader<'_> {
         let start = self.at;
         self.at += 1;
         let mut entries: Vec<Entry> = Vec::new();
-        let mut places = HashMap::new();
+        let mut places = BTreeMap::new();
         self.blanks();
         if self.peek() == Some(b'}') {
             self.at += 1;

@@ -5,7 +5,7 @@ use super::node::{Entry, Node, Scalar, Style, Value};
 use super::{Duplicate, YamlError, expand, load_json};
 use crate::diagnostic::Span;
 use granit_parser::{Event, Parser, ScalarStyle, StructureStyle, Tag};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// Nesting of collections. (Go's limit is 10,000; no workflow comes near either.)
@@ -85,10 +85,10 @@ fn shifted(root: Rc<Node>, bytes: usize, lines: u32) -> Rc<Node> {
     if bytes == 0 {
         return root;
     }
-    shift(&root, bytes, lines, &mut HashMap::new())
+    shift(&root, bytes, lines, &mut BTreeMap::new())
 }
 
-fn shift(node: &Rc<Node>, bytes: usize, lines: u32, done: &mut HashMap<*const Node, Rc<Node>>) -> Rc<Node> {
+fn shift(node: &Rc<Node>, bytes: usize, lines: u32, done: &mut BTreeMap<*const Node, Rc<Node>>) -> Rc<Node> {
     if let Some(found) = done.get(&Rc::as_ptr(node)) {
         return Rc::clone(found);
     }
@@ -123,7 +123,7 @@ struct Builder {
     /// How many of `open` are within brackets.
     flow: usize,
     /// What each anchor names, and how many levels it has with its aliases followed.
-    anchors: HashMap<usize, (Rc<Node>, usize)>,
+    anchors: BTreeMap<usize, (Rc<Node>, usize)>,
     root: Option<Rc<Node>>,
     nodes: usize,
     nodes_max: usize,

@@ -18,6 +18,9 @@ pub enum Floor {
     Sandbox,
 }
 
+/// Where the files of the work lie, below the folder.
+const WORK: &str = "work";
+
 /// A folder with the work, and the programs that do it.
 pub struct Bench {
     binary: PathBuf,
@@ -31,6 +34,8 @@ pub struct Bench {
 impl Bench {
     pub fn new(binary: PathBuf, folder: PathBuf) -> Result<Self> {
         let floor = compile_floor(&folder)?;
+        // Apart: the folder of a workflow file is snapshotted.
+        std::fs::create_dir_all(folder.join(WORK))?;
         let ninja = there("ninja");
         if !ninja {
             println!("ninja is not installed: its column is left out");
@@ -40,7 +45,7 @@ impl Bench {
 
     /// Writes a file of the work. Gives its path.
     pub fn write(&self, name: &str, text: &str) -> Result<PathBuf> {
-        let path = self.folder.join(name);
+        let path = self.folder.join(WORK).join(name);
         std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
         Ok(path)
     }
@@ -111,7 +116,7 @@ impl Bench {
 
     fn time(&self, command: &mut Command) -> Result<f64> {
         let name = command.get_program().to_string_lossy().into_owned();
-        command.current_dir(&self.folder).stdin(Stdio::null()).stderr(Stdio::piped());
+        command.current_dir(self.folder.join(WORK)).stdin(Stdio::null()).stderr(Stdio::piped());
         let start = Instant::now();
         let child = command.spawn().with_context(|| format!("cannot run {name}"))?;
         let output = child.wait_with_output()?;
