@@ -86,6 +86,12 @@ pub struct Pump {
     runs: BTreeMap<RunId, Run>,
     admission: Admission,
     epoch: Option<Epoch>,
+    /// Attempts that the worker knew when it connected.
+    known: BTreeSet<AttemptKey>,
+    /// Runs that left memory because their log did not follow: they come back by `Load`.
+    away: BTreeSet<RunId>,
+    /// Places of attempts that wait for their calls.
+    lent: BTreeMap<AttemptKey, model::attempt::Amounts>,
     /// Places that wait for an environment, by its requirements.
     preparing: BTreeMap<Vec<String>, Vec<Place>>,
     ready: BTreeSet<Vec<String>>,
@@ -105,6 +111,9 @@ impl Pump {
             runs: BTreeMap::new(),
             admission: Admission::new(capacity),
             epoch: None,
+            known: BTreeSet::new(),
+            away: BTreeSet::new(),
+            lent: BTreeMap::new(),
             preparing: BTreeMap::new(),
             ready: BTreeSet::new(),
             next_batch: 0,
@@ -129,6 +138,13 @@ impl Pump {
             }
         }
         for (run, reports) in reports {
+            // What arrived after a report in this step may have taken its place again.
+            for Report { node, n, what } in &reports {
+                let cancelled = matches!(what, ReportKind::Ended(outcome) if outcome.exit == Exit::Cancelled);
+                if !(planted::is(Bug::PlaceNotReleasedOnTerminate) && cancelled) {
+                    self.give_back(&AttemptKey { run: run.clone(), node: *node, n: *n });
+                }
+            }
             let _ = self.decide(&run, Input::Reports(reports), None, &mut out);
         }
         self.wake(&mut out);
@@ -175,6 +191,7 @@ impl Pump {
     }
 
     fn load(&mut self, id: RunId, events: &[Recorded], resumed: bool, out: &mut Vec<Out>) {
+        self.away.remove(&id);
         self.admission.forget(&id);
         let run = Run::load(events, resumed);
         let owed = engine::outstanding(&run.state);
@@ -188,6 +205,7 @@ impl Pump {
         let again: Vec<AttemptKey> = self.unacknowledged.keys().filter(|key| key.run == id).cloned().collect();
         let mut reports = Vec::new();
         for key in again {
+            self.admission.release(&key);
             if let Some(outcome) = self.unacknowledged.get(&key) {
                 reports.push(Report { node: key.node, n: key.n, what: ReportKind::Ended(outcome.clone()) });
             }
@@ -199,19 +217,33 @@ impl Pump {
 
     fn wish(&mut self, ticket: Ticket, id: RunId, input: Input, out: &mut Vec<Out>) {
         let resume = matches!(input, Input::Resume { .. });
+        let caller = match &input {
+            Input::Call(call) => Some(AttemptKey { run: id.clone(), node: call.parent, n: call.n }),
+            _ => None,
+        };
         if matches!(input, Input::Submit(_)) && !self.runs.contains_key(&id) {
             self.runs.insert(id.clone(), Run::new());
         }
         let denied = |refusal| Out::Answer { ticket, result: Err(Denied::Refused(refusal)) };
         match self.runs.get_mut(&id) {
+            None if self.away.contains(&id) => {
+                let why = "the store could not be written just now, and the run is being read again".to_string();
+                out.push(Out::Answer { ticket, result: Err(Denied::Store(why)) });
+            }
             None => out.push(denied(Refusal::NoRun)),
             // Resuming a run that goes on anyway is attaching to it.
-            Some(run) if resume && run.resumed && !run.state.is_ended() => run.answer(ticket),
+            Some(run) if resume && run.resumed && !run.state.is_ended() => run.answer(ticket, Ok(())),
             Some(_) => {
                 if let Err(refusal) = self.decide(&id, input, Some(ticket), out) {
-                    out.push(denied(refusal));
+                    // What it says has to be durable as well.
+                    match self.runs.get_mut(&id) {
+                        Some(run) => run.answer(ticket, Err(refusal)),
+                        None => out.push(denied(refusal)),
+                    }
                 } else if resume {
                     self.resume(&id, out);
+                } else if let Some(key) = caller {
+                    self.lend_place(&key);
                 }
             }
         }
@@ -222,7 +254,15 @@ impl Pump {
         let Some(run) = self.runs.get_mut(id) else { return };
         run.resumed = true;
         for command in std::mem::take(&mut run.kept_back) {
-            self.follow(id, command, out);
+            // It may have ended meanwhile, and been forgotten by the worker: a launch would start it again.
+            let wanted = match &command {
+                Command::Launch { launch, .. } => self.awaits(&launch.key),
+                Command::Place(place) => self.awaits(&place.key),
+                _ => true,
+            };
+            if wanted {
+                self.follow(id, command, out);
+            }
         }
     }
 
@@ -243,13 +283,46 @@ impl Pump {
             if planted::is(Bug::AnswerBeforeCommit) {
                 out.push(Out::Answer { ticket, result: Ok(()) });
             } else {
-                run.answer(ticket);
+                run.answer(ticket, Ok(()));
             }
         }
         for command in early {
             self.follow(id, command, out);
         }
         Ok(())
+    }
+
+    /// Takes the place of an attempt that runs; one that waits for its calls holds none.
+    fn occupy(&mut self, key: &AttemptKey, requests: &model::attempt::Amounts) {
+        self.admission.occupy(key, requests);
+        self.lend_place(key);
+    }
+
+    fn lend_place(&mut self, key: &AttemptKey) {
+        if self.runs.get(&key.run).is_some_and(|run| run.waits_for_calls(key.node)) {
+            if let Some(requests) = self.requests_of(key) {
+                self.lent.insert(key.clone(), requests);
+            }
+            self.admission.release(key);
+        }
+    }
+
+    fn requests_of(&self, key: &AttemptKey) -> Option<model::attempt::Amounts> {
+        let owed = engine::outstanding(&self.runs.get(&key.run)?.state);
+        owed.into_iter().find_map(|command| match command {
+            Command::Launch { launch, .. } if launch.key == *key => Some(launch.requests),
+            _ => None,
+        })
+    }
+
+    /// An attempt ended: its place is free.
+    fn give_back(&mut self, key: &AttemptKey) {
+        self.lent.remove(key);
+        self.admission.release(key);
+    }
+
+    fn awaits(&self, key: &AttemptKey) -> bool {
+        self.runs.get(&key.run).is_some_and(|run| run.awaits(key))
     }
 
     fn ended(
@@ -268,11 +341,13 @@ impl Pump {
             return;
         }
         if !run.awaits(&key) {
-            out.push(Out::Acknowledge(key));
+            if run.is_ending(&key) {
+                // Its end is on the way to the log: it is acknowledged then.
+                self.unacknowledged.insert(key, outcome);
+            } else {
+                out.push(Out::Acknowledge(key));
+            }
             return;
-        }
-        if !(planted::is(Bug::PlaceNotReleasedOnTerminate) && run.state.is_ended()) {
-            self.admission.release(&key);
         }
         let report = Report { node: key.node, n: key.n, what: ReportKind::Ended(outcome.clone()) };
         reports.entry(key.run.clone()).or_default().push(report);
@@ -290,15 +365,36 @@ impl Pump {
             Command::Place(_) if !resumed => self.keep_back(id, command),
             Command::Place(place) => self.wants_place(place, out),
             Command::Launch { launch, epoch } => self.launch(id, launch, epoch, out),
-            Command::Kill { key, why } => out.push(Out::Kill { key, why }),
+            Command::Kill { key, why } => self.kill(id, key, why, out),
             Command::WakeAt(at) => {
                 self.timers.insert((at, id.clone()));
             }
             Command::Return { parent, n, name, counter, child } => {
+                let key = AttemptKey { run: id.clone(), node: parent, n };
+                if let Some(requests) = self.lent.remove(&key)
+                    && self.awaits(&key)
+                {
+                    self.occupy(&key, &requests);
+                }
                 out.push(Out::Return { run: id.clone(), parent, n, name, counter, child });
             }
             Command::Ended => self.forget(id, out),
         }
+    }
+
+    /// An attempt whose launch is kept back never ran in this epoch: it is over without a process.
+    fn kill(&mut self, id: &RunId, key: AttemptKey, why: KillReason, out: &mut Vec<Out>) {
+        let launches = |command: &Command| matches!(command, Command::Launch { launch, .. } if launch.key == key);
+        let kept = self.runs.get_mut(id).and_then(|run| {
+            let at = run.kept_back.iter().position(launches)?;
+            Some(run.kept_back.remove(at))
+        });
+        if kept.is_none() {
+            return out.push(Out::Kill { key, why });
+        }
+        self.admission.release(&key);
+        let outcome = Outcome::bare(Exit::Cancelled, self.now);
+        self.report(&key, ReportKind::Ended(Box::new(outcome)), out);
     }
 
     fn keep_back(&mut self, id: &RunId, command: Command) {
@@ -347,11 +443,11 @@ impl Pump {
     /// A launch: into this epoch it goes out; what another epoch had is lost unless it was reported as known.
     fn launch(&mut self, id: &RunId, launch: Box<Launch>, epoch: Epoch, out: &mut Vec<Out>) {
         let key = launch.key.clone();
-        let known = self.runs.get(id).is_some_and(|run| run.known.contains(&key));
+        let known = self.known.contains(&key);
         match &self.epoch {
-            _ if known => self.admission.occupy(&key, &launch.requests),
+            _ if known => self.occupy(&key, &launch.requests),
             Some(current) if *current == epoch => {
-                self.admission.occupy(&key, &launch.requests);
+                self.occupy(&key, &launch.requests);
                 if self.is_resumed(id) {
                     out.push(Out::Launch { launch, epoch });
                 } else {
@@ -371,29 +467,46 @@ impl Pump {
     /// A worker connected: attempts of runs in memory are its own, known, or lost.
     fn connected(&mut self, epoch: Epoch, known: &[AttemptKey], out: &mut Vec<Out>) {
         self.epoch = Some(epoch);
+        self.known = known.iter().cloned().collect();
         let ids: Vec<RunId> = self.runs.keys().cloned().collect();
         for id in ids {
             let Some(run) = self.runs.get_mut(&id) else { continue };
-            run.known = known.iter().filter(|key| key.run == id).cloned().collect();
             run.kept_back.retain(|command| !matches!(command, Command::Launch { .. }));
-            for command in engine::outstanding(&run.state) {
-                self.again(&id, command, out);
+            run.unchecked = true;
+            let owed = engine::outstanding(&run.state);
+            // Places are taken at once, so that nobody else is given them.
+            for command in &owed {
+                if let Command::Launch { launch, epoch } = command
+                    && (Some(epoch) == self.epoch.as_ref() || self.known.contains(&launch.key))
+                {
+                    self.occupy(&launch.key, &launch.requests);
+                }
+            }
+            self.recheck(&id, out);
+        }
+        for key in known {
+            match self.runs.get(&key.run) {
+                Some(run) if run.awaits(key) || run.is_ending(key) => {}
+                Some(_) => out.push(Out::Acknowledge(key.clone())),
+                None if self.away.contains(&key.run) => {}
+                None => {
+                    out.push(Out::Kill { key: key.clone(), why: KillReason::Terminated });
+                    out.push(Out::Acknowledge(key.clone()));
+                }
             }
         }
-        let orphans = known.iter().filter(|key| !self.runs.contains_key(&key.run));
-        out.extend(orphans.map(|key| Out::Kill { key: key.clone(), why: KillReason::Terminated }));
     }
 
-    /// A command that a new worker has to be told. What is not durable yet will be released by its own commit; that another
-    /// epoch had it is known before.
-    fn again(&mut self, id: &RunId, command: Command, out: &mut Vec<Out>) {
-        let may = |node| self.runs.get(id).is_some_and(|run| run.may_command(node));
-        match &command {
-            Command::Launch { launch, epoch } if may(launch.key.node) || Some(epoch) != self.epoch.as_ref() => {
+    /// Tells a new worker what it owes to a run, as soon as everything decided is durable: what is not releases its own commands.
+    fn recheck(&mut self, id: &RunId, out: &mut Vec<Out>) {
+        let Some(run) = self.runs.get_mut(id) else { return };
+        if !run.is_durable() || !std::mem::take(&mut run.unchecked) {
+            return;
+        }
+        for command in engine::outstanding(&run.state) {
+            if matches!(command, Command::Launch { .. } | Command::Kill { .. }) {
                 self.follow(id, command, out);
             }
-            Command::Kill { key, .. } if may(key.node) => self.follow(id, command, out),
-            _ => {}
         }
     }
 
@@ -454,6 +567,7 @@ impl Pump {
             for command in commands {
                 self.follow(&id, command, out);
             }
+            self.recheck(&id, out);
             for (node, n) in acknowledged {
                 let key = AttemptKey { run: id.clone(), node, n };
                 if self.unacknowledged.remove(&key).is_some() {
@@ -469,7 +583,8 @@ impl Pump {
             let Some(mut run) = self.runs.remove(&id) else { continue };
             run.deny_all(reason, out);
             self.in_flight.values_mut().for_each(|runs| runs.retain(|run| *run != id));
-            self.admission.forget(&id);
+            // What runs keeps its place until the run is back.
+            self.away.insert(id.clone());
             out.push(Out::Reload(id));
         }
     }
@@ -477,6 +592,7 @@ impl Pump {
     fn forget(&mut self, id: &RunId, out: &mut Vec<Out>) {
         self.admission.forget(id);
         self.timers.retain(|(_, run)| run != id);
+        self.lent.retain(|key, _| key.run != *id);
         if self.runs.remove(id).is_some() {
             out.push(Out::Forget(id.clone()));
         }

@@ -3,20 +3,18 @@
 
 use super::{Denied, Out, RunAppend, Ticket};
 use engine::{Draft, State, evolve};
-use model::event::Recorded;
+use model::event::{Placement, Recorded};
 use model::input::Stamped;
 use model::planted::{self, Bug};
 use model::row::RowChange;
 use model::{AttemptKey, Command, Event, NodeId, Refusal, RunId};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use views::rows::{RunRow, refs};
 
 pub(super) struct Run {
     pub state: State,
     /// The row that lists show, folded beside the state.
     row: RunRow,
-    /// Attempts that the worker said it knows.
-    pub known: BTreeSet<AttemptKey>,
     /// May start attempts. A run that was found interrupted may not until somebody resumes it.
     pub resumed: bool,
     /// Commands that wait for that.
@@ -29,9 +27,9 @@ pub(super) struct Run {
     /// Batches under way, oldest first.
     flying: VecDeque<Vec<Recorded>>,
     commands: VecDeque<(u64, Command)>,
-    answers: VecDeque<(u64, Ticket)>,
-    /// Open attempts that were placed, with the number of events that must be durable before they may be launched.
-    placed: BTreeMap<NodeId, u64>,
+    answers: VecDeque<(u64, Ticket, Result<(), Refusal>)>,
+    /// A worker connected while events were under way: what it is owed is looked at when they are durable.
+    pub unchecked: bool,
     /// Attempts whose end became durable with the last commit.
     ends: Vec<(NodeId, u32)>,
 }
@@ -41,7 +39,6 @@ impl Run {
         Self {
             state: State::default(),
             row: RunRow::default(),
-            known: BTreeSet::new(),
             resumed: true,
             kept_back: Vec::new(),
             durable: 0,
@@ -50,7 +47,7 @@ impl Run {
             flying: VecDeque::new(),
             commands: VecDeque::new(),
             answers: VecDeque::new(),
-            placed: BTreeMap::new(),
+            unchecked: false,
             ends: Vec::new(),
         }
     }
@@ -60,7 +57,6 @@ impl Run {
         for event in events {
             evolve(&mut run.state, event);
             run.row.apply(event);
-            run.note_place(event, 0);
         }
         run.resumed = resumed;
         run.durable = events.len() as u64;
@@ -75,9 +71,8 @@ impl Run {
         let decided = draft.finish();
         let before = self.decided;
         self.decided += decided.events.len() as u64;
-        for (i, event) in decided.events.iter().enumerate() {
+        for event in &decided.events {
             self.row.apply(event);
-            self.note_place(event, before + i as u64 + 1);
         }
         self.fresh.extend(decided.events);
         let mut early = Vec::new();
@@ -91,26 +86,22 @@ impl Run {
         Ok(early)
     }
 
-    fn note_place(&mut self, recorded: &Recorded, after: u64) {
-        match &recorded.event {
-            Event::AttemptStarted { node, .. } => {
-                self.placed.insert(*node, after);
-            }
-            Event::AttemptEnded(ended) => {
-                self.placed.remove(&ended.node);
-            }
-            _ => {}
-        }
-    }
-
-    /// Whether a command of this attempt may go: the event that placed it is durable.
-    pub fn may_command(&self, node: NodeId) -> bool {
-        self.placed.get(&node).is_some_and(|after| *after <= self.durable)
-    }
-
     /// Answers when everything decided so far is durable.
-    pub fn answer(&mut self, ticket: Ticket) {
-        self.answers.push_back((self.decided, ticket));
+    pub fn answer(&mut self, ticket: Ticket, result: Result<(), Refusal>) {
+        self.answers.push_back((self.decided, ticket, result));
+    }
+
+    /// Whether a child that this node called for has not ended.
+    pub fn waits_for_calls(&self, node: NodeId) -> bool {
+        let of_node = |place: &Placement| matches!(place, Placement::Under(parent) if *parent == node);
+        let is_leaf = self.state.nodes().get(node.index()).is_some_and(|n| matches!(n.body, engine::Body::Leaf(_)));
+        is_leaf && self.state.nodes().iter().any(|child| of_node(&child.place) && !child.phase.is_fulfilled())
+    }
+
+    /// Whether the end of this attempt is decided and not durable.
+    pub fn is_ending(&self, key: &AttemptKey) -> bool {
+        let ends = |event: &Recorded| matches!(&event.event, Event::AttemptEnded(e) if e.node == key.node && e.n == key.n);
+        self.fresh.iter().chain(self.flying.iter().flatten()).any(ends)
     }
 
     /// Whether a report about this attempt would still change something.
@@ -162,9 +153,9 @@ impl Run {
     }
 
     fn release(&mut self, out: &mut Vec<Out>) -> Vec<Command> {
-        while self.answers.front().is_some_and(|(after, _)| *after <= self.durable) {
-            if let Some((_, ticket)) = self.answers.pop_front() {
-                out.push(Out::Answer { ticket, result: Ok(()) });
+        while self.answers.front().is_some_and(|(after, ..)| *after <= self.durable) {
+            if let Some((_, ticket, result)) = self.answers.pop_front() {
+                out.push(Out::Answer { ticket, result: result.map_err(Denied::Refused) });
             }
         }
         let mut commands = Vec::new();
@@ -195,7 +186,7 @@ impl Run {
 
     /// Everything that waits is told that the store could not take it.
     pub fn deny_all(&mut self, reason: &str, out: &mut Vec<Out>) {
-        for (_, ticket) in self.answers.drain(..) {
+        for (_, ticket, _) in self.answers.drain(..) {
             out.push(Out::Answer { ticket, result: Err(Denied::Store(reason.to_string())) });
         }
     }
