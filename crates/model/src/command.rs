@@ -2,8 +2,8 @@
 //! It must never be stored: after a restart the state owes the same commands again.
 
 use crate::attempt::{Amounts, Launch};
-use crate::input::Epoch;
 use crate::ids::{AttemptKey, NodeId};
+use crate::input::Epoch;
 use crate::time::Time;
 use alloc::boxed::Box;
 use alloc::string::String;

@@ -28,25 +28,45 @@ pub enum Event {
     RunCreated(Box<RunRecord>),
     NodeAdded(Box<NodeAdded>),
     /// A place was granted; from here on the attempt may have been started in this epoch.
-    AttemptStarted { node: NodeId, n: u32, epoch: Epoch },
+    AttemptStarted {
+        node: NodeId,
+        n: u32,
+        epoch: Epoch,
+    },
     AttemptEnded(Box<AttemptEnded>),
     /// A lost attempt is launched again.
-    AttemptAdded { node: NodeId, n: u32 },
+    AttemptAdded {
+        node: NodeId,
+        n: u32,
+    },
     /// The node has its last phase.
     NodeEnded(Box<NodeEnded>),
     /// A loop of a call site was expanded: its children come into being one by one, as indices of these items.
     LoopOpened(Box<LoopOpened>),
     /// A Retry node waits before its next try (back-off), until the given time.
-    RetryDelayed { node: NodeId, until: Time, message: String },
+    RetryDelayed {
+        node: NodeId,
+        until: Time,
+        message: String,
+    },
     /// An environment of the run was locked.
     EnvironmentLocked(Box<EnvironmentLock>),
-    ShutdownRequested { strategy: Shutdown, by: String },
+    ShutdownRequested {
+        strategy: Shutdown,
+        by: String,
+    },
     /// The run passed its deadline.
     DeadlineExceeded,
-    RunResumed { by: String },
+    RunResumed {
+        by: String,
+    },
     /// A dynamic node's call; the child is the node that the next `NodeAdded` with this call adds.
     CallAdded(Box<CallAdded>),
-    RunEnded { phase: RunPhase, message: String, outputs: Outputs },
+    RunEnded {
+        phase: RunPhase,
+        message: String,
+        outputs: Outputs,
+    },
 }
 
 /// A node came into being: it waits or runs, or it never will (`phase` is then its last).

@@ -86,7 +86,7 @@ fn cut(text: &str, bytes_max: usize) -> &str {
     &text[..end]
 }
 
-/// FNV-1a, 32 bit (http://www.isthe.com/chongo/tech/comp/fnv/).
+/// FNV-1a, 32 bit (<http://www.isthe.com/chongo/tech/comp/fnv/>).
 pub fn fnv32a(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }

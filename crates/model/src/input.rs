@@ -125,7 +125,9 @@ impl core::fmt::Display for Refusal {
             Self::Ended => write!(f, "the run has ended"),
             Self::NoSuchAttempt => write!(f, "there is no such attempt"),
             Self::MissingParameter(name) => write!(f, "parameter '{name}' has no value; give one with -p {name}=VALUE"),
-            Self::NotAllowed(name, value) => write!(f, "'{value}' is not among the values that parameter '{name}' admits"),
+            Self::NotAllowed(name, value) => {
+                write!(f, "'{value}' is not among the values that parameter '{name}' admits")
+            }
             Self::UnknownParameter(name) => write!(f, "the workflow has no parameter '{name}'"),
             Self::Diverged(what) => write!(f, "the call {what} was recorded with another template or other arguments"),
             Self::NotCalling => write!(f, "only a running attempt of a dynamic node may call"),

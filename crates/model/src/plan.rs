@@ -115,7 +115,9 @@ pub enum Body {
     Steps(Vec<Vec<Task>>),
     Dag(Dag),
     /// `suspend`; `duration` as written. (The language's second part.)
-    Suspend { duration: Option<Text> },
+    Suspend {
+        duration: Option<Text>,
+    },
     /// No template type: the node ends as Error.
     Missing,
 }

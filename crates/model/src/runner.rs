@@ -15,13 +15,22 @@ pub const RUNNER_PROTOCOL: u32 = 1;
 /// From the holder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ToRunner {
-    Hello { protocol: u32, build: String },
+    Hello {
+        protocol: u32,
+        build: String,
+    },
     /// Start it, or answer what became of it if the key is known.
     Spawn(alloc::boxed::Box<Spawn>),
     /// SIGTERM, SIGKILL after the grace time. Unknown: a tombstone.
-    Kill { key: AttemptKey, grace_s: u32, reason: Exit },
+    Kill {
+        key: AttemptKey,
+        grace_s: u32,
+        reason: Exit,
+    },
     /// The outcome was appended; the runner may forget it.
-    Acknowledge { key: AttemptKey },
+    Acknowledge {
+        key: AttemptKey,
+    },
 }
 
 /// From the runner.
@@ -29,9 +38,22 @@ pub enum ToRunner {
 pub enum FromRunner {
     /// With every attempt that runs or whose outcome is not acknowledged. `sandboxes`: this machine lets it make them;
     /// without, `standard` is run as `trusted` and a notice says why.
-    Hello { protocol: u32, build: String, epoch: Epoch, known: Vec<AttemptKey>, notices: Vec<String>, sandboxes: bool },
-    Started { key: AttemptKey, at: Time },
-    Ended { key: AttemptKey, end: Ended },
+    Hello {
+        protocol: u32,
+        build: String,
+        epoch: Epoch,
+        known: Vec<AttemptKey>,
+        notices: Vec<String>,
+        sandboxes: bool,
+    },
+    Started {
+        key: AttemptKey,
+        at: Time,
+    },
+    Ended {
+        key: AttemptKey,
+        end: Ended,
+    },
 }
 
 /// A process to start: every path is a real path of this machine, every text is final.

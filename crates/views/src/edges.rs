@@ -80,9 +80,7 @@ fn outbound(history: &History, held: &[Vec<NodeId>], id: NodeId, own: bool) -> V
         match node.kind {
             NodeKind::Steps => match inside.last() {
                 Some(group) if held[group.index()].is_empty() => {
-                    if !history.node(*group).phase.is_failed_or_error() {
-                        found.push(*group);
-                    }
+                    found.extend(Some(*group).filter(|id| !history.node(*id).phase.is_failed_or_error()));
                 }
                 Some(group) => stack.extend(held[group.index()].iter().rev().map(|id| (*id, false))),
                 None => {}
@@ -104,7 +102,9 @@ fn targets(history: &History, dag: &NodeView, inside: &[NodeId]) -> Vec<NodeId> 
     let task = |id: &NodeId| history.node(*id).site.and_then(|site| body.tasks.get(site.task as usize));
     if named.is_empty() || body.target.has_tags() {
         let needed = |id: &&NodeId| {
-            inside.iter().any(|other| matches!(&history.node(*other).place, Placement::After(before) if before.contains(id)))
+            inside
+                .iter()
+                .any(|other| matches!(&history.node(*other).place, Placement::After(before) if before.contains(id)))
         };
         return inside.iter().filter(|id| !needed(id)).copied().collect();
     }

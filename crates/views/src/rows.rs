@@ -42,8 +42,13 @@ pub static RUNS: TableDef = TableDef {
 };
 
 /// What holds which digest: (digest, holder).
-pub static REFS: TableDef =
-    TableDef { name: "refs", columns: &[text("digest"), text("holder")], key_columns: 2, indexed: &["holder"], version: 1 };
+pub static REFS: TableDef = TableDef {
+    name: "refs",
+    columns: &[text("digest"), text("holder")],
+    key_columns: 2,
+    indexed: &["holder"],
+    version: 1,
+};
 
 pub static TABLES: [&TableDef; 2] = [&RUNS, &REFS];
 
@@ -105,7 +110,8 @@ impl RunRow {
     pub fn change(&self) -> Option<RowChange> {
         let record = self.record.as_deref()?;
         let metadata = &record.plan.metadata;
-        let workflow = if metadata.name.is_empty() { metadata.generate_name.trim_end_matches('-') } else { &metadata.name };
+        let workflow =
+            if metadata.name.is_empty() { metadata.generate_name.trim_end_matches('-') } else { &metadata.name };
         let cells = vec![
             Cell::Text(record.id.0.clone()),
             Cell::Text(record.name.clone()),

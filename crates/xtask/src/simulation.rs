@@ -21,7 +21,9 @@ pub fn main(flags: &mut Flags) -> Result<bool> {
         (true, _, Some(_)) => bail!("--planted plays seeds from 0 on: leave out --seed"),
         (true, seeds, None) => find_planted(seeds.unwrap_or(SEEDS)),
         (false, None, Some(seed)) => one(seed, verbose),
-        (false, seeds, None) => run(&["--seeds", &number(seeds.unwrap_or(SEEDS)), "--from", &number(from.unwrap_or(0))]),
+        (false, seeds, None) => {
+            run(&["--seeds", &number(seeds.unwrap_or(SEEDS)), "--from", &number(from.unwrap_or(0))])
+        }
     }
 }
 

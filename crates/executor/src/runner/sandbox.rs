@@ -349,9 +349,11 @@ fn run_task(program: &Program, cgroups: &[OwnedFd]) -> String {
         if sys::next_init_signal() == libc::SIGTERM {
             sys::signal_group(task, libc::SIGTERM);
         }
-        while let Ok(Some(reaped)) = sys::wait(-1, false) {
+        while let Some(dead) = sys::dead(-1) {
+            let Ok(Some(reaped)) = sys::wait(dead.pid, false) else { break };
             if reaped.pid == task {
                 return match reaped.status {
+                    Status::Signalled(_) if dead.before_exec => NO_EXEC.into(),
                     Status::Exited(code) => format!("exited {code}"),
                     Status::Signalled(signal) => format!("signalled {signal}"),
                 };
@@ -368,9 +370,13 @@ pub enum Report {
     NotStarted(Stage, i32),
     /// The sandbox could not be built: why.
     NoSandbox(String),
+    /// The process that would have become the task was killed before.
+    KilledBeforeExec,
     /// The init was killed.
     Nothing,
 }
+
+const NO_EXEC: &str = "killed before exec";
 
 impl Report {
     /// Reads the report of an init that has ended.
@@ -381,6 +387,7 @@ impl Report {
     fn parse(said: &str) -> Self {
         let number = |text: &str| text.parse::<i32>().unwrap_or(-1);
         match said.split_once(' ') {
+            _ if said == NO_EXEC => Self::KilledBeforeExec,
             Some(("exited", code)) => Self::Ended(Status::Exited(number(code))),
             Some(("signalled", signal)) => Self::Ended(Status::Signalled(number(signal))),
             Some(("failed", rest)) => match rest.split_once(' ') {
@@ -578,6 +585,7 @@ mod tests {
             ("signalled 9", Report::Ended(Status::Signalled(9))),
             ("failed exec 2", Report::NotStarted(Stage::Exec, 2)),
             ("failed sandbox: overlay on /: no", Report::NoSandbox("overlay on /: no".into())),
+            (NO_EXEC, Report::KilledBeforeExec),
             ("", Report::Nothing),
         ];
         for (said, report) in cases {

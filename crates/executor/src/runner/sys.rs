@@ -248,6 +248,40 @@ pub fn fork_into(namespaces: Namespaces, body: impl FnOnce() -> i32) -> io::Resu
     }
 }
 
+/// A child that has ended and is not reaped yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dead {
+    pub pid: i32,
+    /// A signal ended it before it became a program: what ended was ours, and not what it was started for.
+    pub before_exec: bool,
+}
+
+/// A child (-1: any) that has ended; it stays until `wait`.
+pub fn dead(pid: i32) -> Option<Dead> {
+    let which = if pid < 0 { libc::P_ALL } else { libc::P_PID };
+    // SAFETY: all zeroes is a valid `siginfo_t`, which the call fills; both fields are set for an ended child.
+    let (pid, code) = unsafe {
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+        if libc::waitid(which, pid.max(0) as libc::id_t, &mut info, flags) < 0 {
+            return None;
+        }
+        (info.si_pid(), info.si_code)
+    };
+    // Without an ended child the structure stays empty.
+    (pid > 0).then(|| Dead { pid, before_exec: code != libc::CLD_EXITED && never_executed(pid).unwrap_or(false) })
+}
+
+/// Whether the kernel says of an ended child that it was forked and nothing more. `None`: it does not say.
+fn never_executed(pid: i32) -> Option<bool> {
+    // PF_FORKNOEXEC of linux/sched.h, as accounting shows it too (AFORK in acct(5)).
+    const FORKED_NO_EXEC: u64 = 0x40;
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // Field 9 (proc(5)); the second one, in parentheses, may hold spaces.
+    let flags: u64 = stat.rsplit_once(')')?.1.split_whitespace().nth(6)?.parse().ok()?;
+    Some(flags & FORKED_NO_EXEC != 0)
+}
+
 /// How a child ended and what it and the children that it waited for used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reaped {
@@ -408,4 +442,47 @@ pub fn unshare_mounts() -> io::Result<()> {
 pub fn new_session() {
     // SAFETY: a plain system call.
     unsafe { libc::setsid() };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::fd::AsFd;
+
+    fn end_of(command: &str, cgroups: &[OwnedFd]) -> (Dead, Reaped) {
+        let argv = ["sh", "-c", command].map(String::from);
+        let program = Program::new("/bin/sh", &argv, &[], "/").expect("a program");
+        let null = std::fs::File::options().read(true).write(true).open("/dev/null").expect("/dev/null");
+        let setting = Setting {
+            stdin: null.as_fd(),
+            stdout: null.as_fd(),
+            stderr: null.as_fd(),
+            cgroups,
+            mounts: None,
+            capabilities: None,
+            data_bytes_max: None,
+            die_with_parent: false,
+        };
+        let (pid, pidfd) = start(&program, &setting).expect("a child");
+        let mut fds = [rustix::event::PollFd::new(&pidfd, rustix::event::PollFlags::IN)];
+        rustix::event::poll(&mut fds, None).expect("its end");
+        let dead = dead(pid).expect("it is dead");
+        (dead, wait(pid, true).expect("wait").expect("it is there still"))
+    }
+
+    #[test]
+    fn a_death_before_exec_is_told_from_one_after_it() {
+        let (dead, reaped) = end_of("kill -9 $$", &[]);
+        assert_eq!((dead.before_exec, reaped.status), (false, Status::Signalled(libc::SIGKILL)));
+        let (dead, reaped) = end_of("exit 3", &[]);
+        assert_eq!((dead.before_exec, reaped.status), (false, Status::Exited(3)));
+        // The child's first write is to a pipe that nobody reads; it dies of that.
+        let (_, unread) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).expect("a pipe");
+        // SAFETY: what Rust's runtime set is set again; other tests of this crate write to no broken pipe.
+        unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+        let (dead, reaped) = end_of("exit 0", &[unread]);
+        // SAFETY: as above.
+        unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+        assert_eq!((dead.before_exec, reaped.status), (true, Status::Signalled(libc::SIGPIPE)));
+    }
 }

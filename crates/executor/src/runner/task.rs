@@ -121,6 +121,7 @@ impl Task {
 
     /// Takes it apart if it has ended; itself if it has not.
     pub fn finish(mut self, now: Time, buffer: &mut [u8]) -> Result<Remains, Box<Self>> {
+        let before_exec = sys::dead(self.pid).is_some_and(|dead| dead.before_exec);
         let Ok(Some(reaped)) = sys::wait(self.pid, false) else { return Err(Box::new(self)) };
         if self.report.is_none() {
             sys::signal_group(self.pid, libc::SIGKILL);
@@ -143,7 +144,7 @@ impl Task {
                 cgroup = None;
             }
         }
-        let exit = self.exit(reaped.status, oom);
+        let exit = self.exit(reaped.status, oom, before_exec);
         if let Exit::NotStarted(why) = &exit {
             self.capture.say(now, why);
         }
@@ -152,10 +153,16 @@ impl Task {
         Ok(Remains { end, cgroup, problems: self.capture.finish(now) })
     }
 
-    fn exit(&mut self, status: Status, oom: bool) -> Exit {
+    fn exit(&mut self, status: Status, oom: bool, before_exec: bool) -> Exit {
         let report = self.report.take().map(Report::read);
+        let killed_early = || Exit::Lost("its process was killed before it became the task's program".into());
         let status = match report {
-            None | Some(Report::Nothing) if oom && status != Status::Exited(0) => return Exit::Oom,
+            None | Some(Report::Nothing | Report::KilledBeforeExec) if oom && status != Status::Exited(0) => {
+                return Exit::Oom;
+            }
+            // An init never becomes a program; only what it reports tells of the task.
+            None if before_exec => return killed_early(),
+            Some(Report::KilledBeforeExec) => return killed_early(),
             None => status,
             Some(Report::Ended(status)) => status,
             Some(Report::NotStarted(stage, errno)) => {

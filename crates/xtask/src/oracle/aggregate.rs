@@ -45,7 +45,8 @@ fn index(name: &str) -> i64 {
 }
 
 fn outputs(child: &Value) -> Outputs {
-    let parameter = |p: &Value| Some(Parameter { name: p["name"].as_str()?.into(), value: p["value"].as_str()?.into() });
+    let parameter =
+        |p: &Value| Some(Parameter { name: p["name"].as_str()?.into(), value: p["value"].as_str()?.into() });
     Outputs {
         result: child["result"].as_str().map(String::from),
         parameters: child["parameters"].as_array().into_iter().flatten().filter_map(parameter).collect(),

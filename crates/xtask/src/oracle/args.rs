@@ -5,8 +5,8 @@ use engine::probe;
 use expr::Value as Var;
 use model::Text;
 use model::plan::{
-    Arguments, Artifact, Body, Inputs, Location, OutputArtifact, OutputParameter, OutputSource, Outputs, Parameter, Scope,
-    Template,
+    Arguments, Artifact, Body, Inputs, Location, OutputArtifact, OutputParameter, OutputSource, Outputs, Parameter,
+    Scope, Template,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -36,10 +36,18 @@ fn expected(row: &Value) -> Value {
     let result: Value = serde_json::from_str(row["result"].as_str().unwrap_or_default()).unwrap_or_default();
     let values = |list: &Value| -> Value {
         let of = |p: &Value| (p["name"].as_str().unwrap_or_default().to_string(), p["value"].clone());
-        list.as_array().into_iter().flatten().map(of).collect::<BTreeMap<_, _>>().into_iter().collect::<serde_json::Map<_, _>>().into()
+        list.as_array()
+            .into_iter()
+            .flatten()
+            .map(of)
+            .collect::<BTreeMap<_, _>>()
+            .into_iter()
+            .collect::<serde_json::Map<_, _>>()
+            .into()
     };
     let written: Value = serde_json::from_str(row["template"].as_str().unwrap_or("null")).unwrap_or_default();
-    let texts: Vec<&Value> = places(&written).iter().map(|place| result.pointer(place).unwrap_or(&Value::Null)).collect();
+    let texts: Vec<&Value> =
+        places(&written).iter().map(|place| result.pointer(place).unwrap_or(&Value::Null)).collect();
     json!({ "inputs": values(&result["inputs"]["parameters"]), "texts": texts })
 }
 
@@ -77,8 +85,12 @@ fn places(template: &Value) -> Vec<String> {
 fn strings(place: &str, value: &Value, out: &mut Vec<String>) {
     match value {
         Value::String(_) => out.push(place.to_string()),
-        Value::Array(items) => items.iter().enumerate().for_each(|(i, item)| strings(&format!("{place}/{i}"), item, out)),
-        Value::Object(entries) => entries.iter().for_each(|(key, value)| strings(&format!("{place}/{key}"), value, out)),
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(i, item)| strings(&format!("{place}/{i}"), item, out))
+        }
+        Value::Object(entries) => {
+            entries.iter().for_each(|(key, value)| strings(&format!("{place}/{key}"), value, out))
+        }
         _ => {}
     }
 }

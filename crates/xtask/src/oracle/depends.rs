@@ -41,11 +41,12 @@ fn got(row: &Value) -> Value {
     };
     let fulfilled = |name: &String| tasks.get(name.as_str()).is_some_and(|task| is_fulfilled(task));
     let proceed = names(&depends).iter().all(fulfilled);
-    let (execute, proceed, error) = match proceed.then(|| evaluate(&expanded, &|name| tasks.get(name).map(|t| results(t)))) {
-        Some(Ok(execute)) => (execute, true, ""),
-        Some(Err(_)) => (false, false, "an error"),
-        None => (false, false, ""),
-    };
+    let (execute, proceed, error) =
+        match proceed.then(|| evaluate(&expanded, &|name| tasks.get(name).map(|t| results(t)))) {
+            Some(Ok(execute)) => (execute, true, ""),
+            Some(Err(_)) => (false, false, "an error"),
+            None => (false, false, ""),
+        };
     json!([refs, expanded, invalid, execute, proceed, error])
 }
 

@@ -15,4 +15,3 @@ pub fn check(row: &Row) -> Verdict {
         (expected, got)
     })
 }
-

@@ -63,7 +63,8 @@ fn of(row: &Row, answer: fn(&Value) -> (Value, Value)) -> Verdict {
     match difference("", &expected, &got) {
         None => Verdict::Right,
         Some((place, expected, got)) => {
-            let told = |value: Option<&Value>| format!("{place}: {}", value.map_or("nothing".to_string(), Value::to_string));
+            let told =
+                |value: Option<&Value>| format!("{place}: {}", value.map_or("nothing".to_string(), Value::to_string));
             Verdict::Wrong { expected: told(expected), got: told(got) }
         }
     }

@@ -84,7 +84,9 @@ fn strategy(written: &Value) -> Result<RetryStrategy, String> {
     for (path, value) in [("limit", &written["limit"]), ("backoff.factor", &written["backoff"]["factor"])] {
         if let Some(number) = value.as_f64().filter(|_| !value.is_i64()) {
             let field = if path == "limit" { "RetryStrategy.limit" } else { "Backoff.backoff.factor" };
-            return Err(format!("unmarshal: json: cannot unmarshal number {number} into Go struct field {field} of type int32"));
+            return Err(format!(
+                "unmarshal: json: cannot unmarshal number {number} into Go struct field {field} of type int32"
+            ));
         }
     }
     let policy = match written["retryPolicy"].as_str() {

@@ -29,19 +29,24 @@ fn expected(row: &Value) -> Value {
     let mut nodes = row["nodes"].clone();
     for node in nodes.as_array_mut().into_iter().flatten() {
         if let Some(entries) = node.as_object_mut() {
-            entries.retain(|_, value| !matches!(value, Value::Null) && *value != "" && *value != json!([]) && *value != json!({}));
+            entries.retain(|_, value| {
+                !matches!(value, Value::Null) && *value != "" && *value != json!([]) && *value != json!({})
+            });
         }
     }
     json!({ "phase": row["phase"], "message": row["message"], "waves": row["waves"], "nodes": nodes })
 }
 
 fn got(row: &Value) -> Value {
-    let file = |name: &str, text: &Value| SourceFile { name: name.into(), text: text.as_str().unwrap_or_default().into() };
+    let file =
+        |name: &str, text: &Value| SourceFile { name: name.into(), text: text.as_str().unwrap_or_default().into() };
     let mut files = vec![file("row.yaml", &row["yaml"])];
     files.extend(row["with"].as_array().into_iter().flatten().map(|with| file("with.yaml", with)));
     let compiled = compile(&files, &Options::default());
     let Some(plan) = compiled.plans.into_iter().next() else { return json!("refused") };
-    let shutdown = ["Stop", "Terminate"].into_iter().find(|s| row["yaml"].as_str().is_some_and(|y| y.contains(&format!("shutdown: {s}"))));
+    let shutdown = ["Stop", "Terminate"]
+        .into_iter()
+        .find(|s| row["yaml"].as_str().is_some_and(|y| y.contains(&format!("shutdown: {s}"))));
     let record = RunRecord {
         id: RunId("uid".into()),
         name: plan.metadata.name.clone(),
@@ -122,7 +127,8 @@ impl Run {
         if leaves.is_empty() || self.log.iter().any(|r| matches!(r.event, Event::RunEnded { .. })) {
             return None;
         }
-        let placed = |(node, _): &(NodeId, String)| Report { node: *node, n: 0, what: ReportKind::Placed(Epoch("e".into())) };
+        let placed =
+            |(node, _): &(NodeId, String)| Report { node: *node, n: 0, what: ReportKind::Placed(Epoch("e".into())) };
         self.input(Input::Reports(leaves.iter().map(placed).collect()));
         let ended = |(node, name): &(NodeId, String)| {
             let scripted = outcomes.iter().find(|o| o.matches.is_match(name));
@@ -165,7 +171,9 @@ impl Run {
                 "flag": if node["nodeFlag"]["retried"] == true { json!("retried") } else { Value::Null },
             });
             if let Some(entries) = entry.as_object_mut() {
-                entries.retain(|_, value| !matches!(value, Value::Null) && *value != "" && *value != json!([]) && *value != json!({}));
+                entries.retain(|_, value| {
+                    !matches!(value, Value::Null) && *value != "" && *value != json!([]) && *value != json!({})
+                });
             }
             nodes.push(entry);
         }

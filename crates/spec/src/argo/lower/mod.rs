@@ -13,7 +13,7 @@ use super::merge::with_defaults;
 use super::view::{field, flag, int, int_or_text, items, pairs, text, word};
 use crate::Options;
 use crate::yaml::Node;
-use model::plan::{RunMetadata, Body, Metadata, Plan, SEMANTICS, Scope, Template};
+use model::plan::{Body, Metadata, Plan, RunMetadata, SEMANTICS, Scope, Template};
 use model::{TemplateId, Text};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
@@ -73,7 +73,8 @@ fn positive(number: i64) -> Option<u32> {
 fn metadata(root: &Node, spec: &Node, options: &Options) -> Metadata {
     let empty = Rc::new(Node { span: root.span, value: crate::yaml::Value::Mapping(Vec::new()) });
     let node = field(root, "metadata").unwrap_or(&empty);
-    let map_of = |node: &Node, key| pairs(node, key).into_iter().map(|(k, v)| (k.text, v.text)).collect::<BTreeMap<_, _>>();
+    let map_of =
+        |node: &Node, key| pairs(node, key).into_iter().map(|(k, v)| (k.text, v.text)).collect::<BTreeMap<_, _>>();
     let map = |key| map_of(node, key);
     let mut labels = map("labels");
     labels.extend(options.labels.clone());
@@ -108,7 +109,11 @@ fn blank(metadata: &Node, spec: &Node) -> Vec<String> {
         crate::yaml::Value::Sequence(items) => items.is_empty(),
         _ => false,
     };
-    sections.iter().filter(|(_, node)| node.is_some_and(|node| empty(node))).map(|(name, _)| (*name).to_owned()).collect()
+    sections
+        .iter()
+        .filter(|(_, node)| node.is_some_and(|node| empty(node)))
+        .map(|(name, _)| (*name).to_owned())
+        .collect()
 }
 
 /// `labelsFrom`: names and their expressions.
