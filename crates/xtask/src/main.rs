@@ -4,6 +4,7 @@
 mod bench;
 mod checkout;
 mod conformance;
+mod examples;
 mod flags;
 mod kill;
 mod oracle;

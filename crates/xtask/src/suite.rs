@@ -2,7 +2,7 @@
 //! It must never hide a failure behind a later success, nor stop before everything was told.
 
 use crate::flags::Flags;
-use crate::{checkout, conformance, kill, oracle, simulation, tidy};
+use crate::{checkout, conformance, examples, kill, oracle, simulation, tidy};
 use anyhow::{Context, Result};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -22,7 +22,9 @@ const ALL: &[(&str, Check)] = &[
     ("doc", doc),
     ("oracle", oracle),
     ("conformance", conform),
+    ("examples", examples::run),
     ("sim", simulate),
+    ("planted", planted),
     ("kill", kill),
     ("cargo test", cargo_test),
 ];
@@ -137,6 +139,11 @@ fn conform() -> Result<bool> {
 
 fn simulate() -> Result<bool> {
     simulation::many(simulation::SEEDS)
+}
+
+/// Whether the simulator finds the bugs that are planted for it.
+fn planted() -> Result<bool> {
+    simulation::find_planted(simulation::SEEDS)
 }
 
 /// Rounds of kill -9 with the real binary.

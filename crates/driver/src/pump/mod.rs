@@ -2,7 +2,9 @@
 //! when something may leave: a command, an answer or a publication only after the events it follows from are durable.
 //! It must never do I/O, read a clock or keep anything that a restart could not make again.
 
+mod places;
 mod run;
+mod worker;
 
 use engine::admission::{Admission, Capacity};
 use model::command::{KillReason, Place};
@@ -86,7 +88,7 @@ pub struct Pump {
     runs: BTreeMap<RunId, Run>,
     admission: Admission,
     epoch: Option<Epoch>,
-    /// Attempts that the worker knew when it connected.
+    /// Attempts that the worker knew when it connected, and whose ends are not durable yet.
     known: BTreeSet<AttemptKey>,
     /// Runs that left memory because their log did not follow: they come back by `Load`.
     away: BTreeSet<RunId>,
@@ -292,35 +294,6 @@ impl Pump {
         Ok(())
     }
 
-    /// Takes the place of an attempt that runs; one that waits for its calls holds none.
-    fn occupy(&mut self, key: &AttemptKey, requests: &model::attempt::Amounts) {
-        self.admission.occupy(key, requests);
-        self.lend_place(key);
-    }
-
-    fn lend_place(&mut self, key: &AttemptKey) {
-        if self.runs.get(&key.run).is_some_and(|run| run.waits_for_calls(key.node)) {
-            if let Some(requests) = self.requests_of(key) {
-                self.lent.insert(key.clone(), requests);
-            }
-            self.admission.release(key);
-        }
-    }
-
-    fn requests_of(&self, key: &AttemptKey) -> Option<model::attempt::Amounts> {
-        let owed = engine::outstanding(&self.runs.get(&key.run)?.state);
-        owed.into_iter().find_map(|command| match command {
-            Command::Launch { launch, .. } if launch.key == *key => Some(launch.requests),
-            _ => None,
-        })
-    }
-
-    /// An attempt ended: its place is free.
-    fn give_back(&mut self, key: &AttemptKey) {
-        self.lent.remove(key);
-        self.admission.release(key);
-    }
-
     fn awaits(&self, key: &AttemptKey) -> bool {
         self.runs.get(&key.run).is_some_and(|run| run.awaits(key))
     }
@@ -382,132 +355,15 @@ impl Pump {
         }
     }
 
-    /// An attempt whose launch is kept back never ran in this epoch: it is over without a process.
-    fn kill(&mut self, id: &RunId, key: AttemptKey, why: KillReason, out: &mut Vec<Out>) {
-        let launches = |command: &Command| matches!(command, Command::Launch { launch, .. } if launch.key == key);
-        let kept = self.runs.get_mut(id).and_then(|run| {
-            let at = run.kept_back.iter().position(launches)?;
-            Some(run.kept_back.remove(at))
-        });
-        if kept.is_none() {
-            return out.push(Out::Kill { key, why });
-        }
-        self.admission.release(&key);
-        let outcome = Outcome::bare(Exit::Cancelled, self.now);
-        self.report(&key, ReportKind::Ended(Box::new(outcome)), out);
-    }
-
     fn keep_back(&mut self, id: &RunId, command: Command) {
         if let Some(run) = self.runs.get_mut(id) {
             run.kept_back.push(command);
         }
     }
 
-    fn wants_place(&mut self, place: Place, out: &mut Vec<Out>) {
-        let requirements = place.python_requirements.clone();
-        if requirements.is_empty() || self.ready.contains(&requirements) {
-            self.admission.wish(&place);
-            return;
-        }
-        if !self.preparing.contains_key(&requirements) {
-            out.push(Out::Prepare { requirements: requirements.clone() });
-        }
-        self.preparing.entry(requirements).or_default().push(place);
-    }
-
-    fn prepared(&mut self, requirements: Vec<String>, result: Result<Box<EnvironmentLock>, String>, out: &mut Vec<Out>) {
-        let waiting = self.preparing.remove(&requirements).unwrap_or_default();
-        if result.is_ok() {
-            self.ready.insert(requirements);
-        }
-        for place in waiting {
-            let id = place.key.run.clone();
-            match &result {
-                Ok(lock) => {
-                    let _ = self.decide(&id, Input::Environment(lock.clone()), None, out);
-                    self.admission.wish(&place);
-                }
-                Err(reason) => {
-                    let outcome = Outcome::bare(Exit::NotStarted(reason.clone()), self.now);
-                    self.report(&place.key, ReportKind::Ended(Box::new(outcome)), out);
-                }
-            }
-        }
-    }
-
     fn report(&mut self, key: &AttemptKey, what: ReportKind, out: &mut Vec<Out>) {
         let report = Report { node: key.node, n: key.n, what };
         let _ = self.decide(&key.run, Input::Reports(vec![report]), None, out);
-    }
-
-    /// A launch: into this epoch it goes out; what another epoch had is lost unless it was reported as known.
-    fn launch(&mut self, id: &RunId, launch: Box<Launch>, epoch: Epoch, out: &mut Vec<Out>) {
-        let key = launch.key.clone();
-        let known = self.known.contains(&key);
-        match &self.epoch {
-            _ if known => self.occupy(&key, &launch.requests),
-            Some(current) if *current == epoch => {
-                self.occupy(&key, &launch.requests);
-                if self.is_resumed(id) {
-                    out.push(Out::Launch { launch, epoch });
-                } else {
-                    self.keep_back(id, Command::Launch { launch, epoch });
-                }
-            }
-            Some(_) => {
-                self.admission.release(&key);
-                let lost = Outcome::bare(Exit::Lost("the process that ran it is gone".to_string()), self.now);
-                self.report(&key, ReportKind::Ended(Box::new(lost)), out);
-            }
-            // Known when a worker connects.
-            None => {}
-        }
-    }
-
-    /// A worker connected: attempts of runs in memory are its own, known, or lost.
-    fn connected(&mut self, epoch: Epoch, known: &[AttemptKey], out: &mut Vec<Out>) {
-        self.epoch = Some(epoch);
-        self.known = known.iter().cloned().collect();
-        let ids: Vec<RunId> = self.runs.keys().cloned().collect();
-        for id in ids {
-            let Some(run) = self.runs.get_mut(&id) else { continue };
-            run.kept_back.retain(|command| !matches!(command, Command::Launch { .. }));
-            run.unchecked = true;
-            let owed = engine::outstanding(&run.state);
-            // Places are taken at once, so that nobody else is given them.
-            for command in &owed {
-                if let Command::Launch { launch, epoch } = command
-                    && (Some(epoch) == self.epoch.as_ref() || self.known.contains(&launch.key))
-                {
-                    self.occupy(&launch.key, &launch.requests);
-                }
-            }
-            self.recheck(&id, out);
-        }
-        for key in known {
-            match self.runs.get(&key.run) {
-                Some(run) if run.awaits(key) || run.is_ending(key) => {}
-                Some(_) => out.push(Out::Acknowledge(key.clone())),
-                None if self.away.contains(&key.run) => {}
-                None => {
-                    out.push(Out::Kill { key: key.clone(), why: KillReason::Terminated });
-                    out.push(Out::Acknowledge(key.clone()));
-                }
-            }
-        }
-    }
-
-    /// Tells a new worker what it owes to a run, as soon as everything decided is durable: what is not releases its own commands.
-    fn recheck(&mut self, id: &RunId, out: &mut Vec<Out>) {
-        let Some(run) = self.runs.get_mut(id) else { return };
-        if !run.is_durable() || !std::mem::take(&mut run.unchecked) {
-            return;
-        }
-        for command in engine::outstanding(&run.state) {
-            if matches!(command, Command::Launch { .. } | Command::Kill { .. }) {
-                self.follow(id, command, out);
-            }
-        }
     }
 
     fn wake(&mut self, out: &mut Vec<Out>) {
@@ -520,23 +376,6 @@ impl Pump {
                 // A timer that is due and did nothing must not spin.
                 let at = if at <= self.now { self.now.plus_us(1000) } else { at };
                 self.timers.insert((at, id));
-            }
-        }
-    }
-
-    /// Grants places while there are any: the attempt is recorded as started before it may start.
-    fn place(&mut self, out: &mut Vec<Out>) {
-        let Some(epoch) = self.epoch.clone() else { return };
-        loop {
-            let granted = self.admission.grant();
-            if granted.is_empty() {
-                return;
-            }
-            for key in granted {
-                self.report(&key, ReportKind::Placed(epoch.clone()), out);
-                if !self.runs.get(&key.run).is_some_and(|run| run.awaits(&key)) {
-                    self.admission.release(&key);
-                }
             }
         }
     }
@@ -570,7 +409,8 @@ impl Pump {
             self.recheck(&id, out);
             for (node, n) in acknowledged {
                 let key = AttemptKey { run: id.clone(), node, n };
-                if self.unacknowledged.remove(&key).is_some() {
+                // A worker that came with it while its end was under way would keep it for ever.
+                if self.unacknowledged.remove(&key).is_some() | self.known.remove(&key) {
                     out.push(Out::Acknowledge(key));
                 }
             }

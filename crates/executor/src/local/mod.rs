@@ -66,6 +66,8 @@ struct State {
     attempts: BTreeMap<AttemptKey, Attempt>,
     /// Outcomes of attempts that nobody has launched since this holder began.
     stashed: BTreeMap<AttemptKey, Ended>,
+    /// Attempts that were acknowledged while the runner still ran them: at their ends there is nobody to ask.
+    unwanted: BTreeSet<AttemptKey>,
     /// Launches that came while there was no runner.
     waiting: Vec<(Launch, Epoch)>,
     gpus_taken: BTreeMap<AttemptKey, Vec<u32>>,
@@ -164,10 +166,9 @@ impl Executor for Local {
     fn acknowledge(&self, key: &AttemptKey) {
         let launch = {
             let mut state = self.inner.state();
-            if let Some(link) = &mut state.link {
-                link.send(&ToRunner::Acknowledge { key: key.clone() });
+            if state.acknowledge(key) {
+                return;
             }
-            state.stashed.remove(key);
             state.gpus_taken.remove(key);
             state.attempts.remove(key).map(|attempt| attempt.launch)
         };
@@ -327,6 +328,11 @@ impl Inner {
     fn ended(&self, key: AttemptKey, ended: Ended) {
         let mut state = self.state();
         match state.attempts.get_mut(&key) {
+            None if state.unwanted.remove(&key) => {
+                state.acknowledge(&key);
+                drop(state);
+                self.job(Job::CleanUp(key, None));
+            }
             None => {
                 state.stashed.insert(key, ended);
             }
@@ -390,7 +396,8 @@ impl Inner {
 
     /// A runner is there.
     fn connected(&self, link: Link, notices: Vec<String>, sandboxes: bool) {
-        let (epoch, known) = (link.epoch().clone(), link.known());
+        let epoch = link.epoch().clone();
+        let mut known = link.known();
         let (waiting, lost, again) = {
             let mut state = self.state();
             if state.stopping {
@@ -398,7 +405,9 @@ impl Inner {
                 return;
             }
             state.sandboxes = sandboxes;
+            // The runner tells of these again, and whoever gets `Connected` says again what it wants.
             state.stashed.clear();
+            state.unwanted.clear();
             // What was given to an earlier runner and is not known to this one died with that one; what this one never got
             // is given to it again.
             let (mut lost, mut again) = (Vec::new(), Vec::new());
@@ -412,6 +421,9 @@ impl Inner {
                     _ => {}
                 }
             }
+            // An outcome that we have is as good as one that the runner keeps.
+            let ours = state.attempts.iter().filter(|(key, attempt)| attempt.is_over() && !link.knows(key));
+            known.extend(ours.map(|(key, _)| key.clone()));
             self.sweep(&known, &state);
             state.link = Some(link);
             (std::mem::take(&mut state.waiting), lost, again)
@@ -462,7 +474,29 @@ impl Inner {
     }
 }
 
+impl Attempt {
+    fn is_over(&self) -> bool {
+        matches!(self.at, Progressed::Collecting | Progressed::Done(_))
+    }
+}
+
 impl State {
+    /// Tells the runner. True if the attempt still runs there: that is told again at its end.
+    fn acknowledge(&mut self, key: &AttemptKey) -> bool {
+        let stashed = self.stashed.remove(key).is_some();
+        let Some(link) = &mut self.link else { return false };
+        let runs = match self.attempts.get(key) {
+            Some(attempt) => matches!(attempt.at, Progressed::Running),
+            None => !stashed && link.knows(key),
+        };
+        link.send(&ToRunner::Acknowledge { key: key.clone() });
+        if runs {
+            self.attempts.remove(key);
+            self.unwanted.insert(key.clone());
+        }
+        runs
+    }
+
     /// Devices for the attempt, where there are any on this machine.
     fn take_gpus(&mut self, launch: &Launch) -> Option<String> {
         let all = crate::machine::gpus();

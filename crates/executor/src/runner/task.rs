@@ -157,9 +157,8 @@ impl Task {
         let report = self.report.take().map(Report::read);
         let killed_early = || Exit::Lost("its process was killed before it became the task's program".into());
         let status = match report {
-            None | Some(Report::Nothing | Report::KilledBeforeExec) if oom && status != Status::Exited(0) => {
-                return Exit::Oom;
-            }
+            None | Some(Report::Nothing) if oom && status != Status::Exited(0) => return Exit::Oom,
+            Some(Report::KilledBeforeExec) if oom => return Exit::Oom,
             // An init never becomes a program; only what it reports tells of the task.
             None if before_exec => return killed_early(),
             Some(Report::KilledBeforeExec) => return killed_early(),

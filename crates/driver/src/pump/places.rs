@@ -1,0 +1,88 @@
+//! Places: granted, taken, lent to the calls of an attempt, given back; and what waits for an environment before it asks for one.
+//! It must never weigh who comes first: that is the admission's.
+
+use super::{Out, Pump, Run};
+use model::command::Place;
+use model::input::ReportKind;
+use model::record::EnvironmentLock;
+use model::{AttemptKey, Command, Exit, Input, Outcome, RunId};
+
+impl Pump {
+    /// Takes the place of an attempt that runs; one that waits for its calls holds none.
+    pub(super) fn occupy(&mut self, key: &AttemptKey, requests: &model::attempt::Amounts) {
+        self.admission.occupy(key, requests);
+        self.lend_place(key);
+    }
+
+    pub(super) fn lend_place(&mut self, key: &AttemptKey) {
+        if self.runs.get(&key.run).is_some_and(|run| run.waits_for_calls(key.node)) {
+            if let Some(requests) = self.requests_of(key) {
+                self.lent.insert(key.clone(), requests);
+            }
+            self.admission.release(key);
+        }
+    }
+
+    fn requests_of(&self, key: &AttemptKey) -> Option<model::attempt::Amounts> {
+        let owed = engine::outstanding(&self.runs.get(&key.run)?.state);
+        owed.into_iter().find_map(|command| match command {
+            Command::Launch { launch, .. } if launch.key == *key => Some(launch.requests),
+            _ => None,
+        })
+    }
+
+    /// An attempt ended: its place is free.
+    pub(super) fn give_back(&mut self, key: &AttemptKey) {
+        self.lent.remove(key);
+        self.admission.release(key);
+    }
+
+    pub(super) fn wants_place(&mut self, place: Place, out: &mut Vec<Out>) {
+        let requirements = place.python_requirements.clone();
+        if requirements.is_empty() || self.ready.contains(&requirements) {
+            self.admission.wish(&place);
+            return;
+        }
+        if !self.preparing.contains_key(&requirements) {
+            out.push(Out::Prepare { requirements: requirements.clone() });
+        }
+        self.preparing.entry(requirements).or_default().push(place);
+    }
+
+    pub(super) fn prepared(&mut self, requirements: Vec<String>, result: Result<Box<EnvironmentLock>, String>, out: &mut Vec<Out>) {
+        let waiting = self.preparing.remove(&requirements).unwrap_or_default();
+        if result.is_ok() {
+            self.ready.insert(requirements);
+        }
+        for place in waiting {
+            let id = place.key.run.clone();
+            match &result {
+                Ok(lock) => {
+                    let _ = self.decide(&id, Input::Environment(lock.clone()), None, out);
+                    self.admission.wish(&place);
+                }
+                Err(reason) => {
+                    let outcome = Outcome::bare(Exit::NotStarted(reason.clone()), self.now);
+                    self.report(&place.key, ReportKind::Ended(Box::new(outcome)), out);
+                }
+            }
+        }
+    }
+
+    /// Grants places while there are any: the attempt is recorded as started before it may start.
+    pub(super) fn place(&mut self, out: &mut Vec<Out>) {
+        let Some(epoch) = self.epoch.clone() else { return };
+        loop {
+            let granted = self.admission.grant();
+            if granted.is_empty() {
+                return;
+            }
+            for key in granted {
+                self.report(&key, ReportKind::Placed(epoch.clone()), out);
+                if !self.runs.get(&key.run).is_some_and(|run| run.awaits(&key)) {
+                    self.admission.release(&key);
+                }
+            }
+        }
+    }
+}
