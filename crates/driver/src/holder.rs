@@ -15,7 +15,7 @@ use model::command::KillReason;
 use model::event::Recorded;
 use model::limits::GRACE_SECONDS;
 use model::row::{Cell, RowChange};
-use model::{AttemptKey, Command, Content, Event, Exit, Input, RunId};
+use model::{Content, Event, Exit, Input, RunId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::process::ExitCode;
@@ -127,7 +127,6 @@ fn hold(parts: Parts) -> Result<ExitCode, String> {
         next_ticket: 0,
         names: BTreeMap::new(),
         reloads: Reloads::default(),
-        connected: None,
         trouble: None,
     };
     holder.load_unfinished()?;
@@ -211,26 +210,21 @@ struct Holder {
     /// Names of runs whose first events are not durable yet.
     names: BTreeMap<Ticket, String>,
     reloads: Reloads,
-    /// Attempts that the worker said it knows, to be attached to after this step.
-    connected: Option<BTreeSet<AttemptKey>>,
     /// After this nothing can be written any more.
     trouble: Option<StoreError>,
 }
 
 impl Holder {
-    /// Runs of a dead holder: what still runs is attached to, and nothing is started until somebody resumes them.
+    /// Runs of a dead holder: what still runs is attached to, and nothing is started until somebody resumes them. A run that has
+    /// ended is among them until each of its attempts has its outcome.
     fn load_unfinished(&mut self) -> Result<(), String> {
         let mut loads = Vec::new();
-        for state in ["running", "pending"] {
-            let filter = Filter { equals: vec![("state", Cell::Text(state.into()))], ..Filter::default() };
-            for row in self.reader.select(&RUNS, &filter).map_err(|error| error.to_string())? {
-                let Some(Cell::Text(id)) = row.into_iter().next() else { continue };
-                let run = RunId(id);
-                let events = self.read(&run)?;
-                if !events.is_empty() {
-                    loads.push(In::Load { run, events, resumed: false });
-                }
-            }
+        let filter = Filter { equals: vec![("owes", Cell::Integer(1))], ..Filter::default() };
+        for row in self.reader.select(&RUNS, &filter).map_err(|error| error.to_string())? {
+            let Some(Cell::Text(id)) = row.into_iter().next() else { continue };
+            let run = RunId(id);
+            let events = self.read(&run)?;
+            loads.push(In::Load { run, events, resumed: false });
         }
         self.step(loads);
         Ok(())
@@ -321,11 +315,6 @@ impl Holder {
             Wish::Delete(run) => return self.delete(&run, answer),
             Wish::Status => return reply(&answer, Reply::Status(self.status())),
         };
-        if self.reloads.contains(&run) {
-            let text =
-                "the store could not be written just now, and the run is being read again; try again in a moment";
-            return reply(&answer, Reply::Store(text.into()));
-        }
         let ticket = self.next_ticket;
         self.next_ticket += 1;
         self.tickets.insert(ticket, answer);
@@ -369,47 +358,13 @@ impl Holder {
         self.writer.delete_log(LogId::run(run.0.clone()), rows, Box::new(done));
     }
 
-    /// One step, or several: after a failed append nothing else may be seen before its runs are known to be out of the pump.
     fn step(&mut self, inputs: Vec<In>) {
-        let mut part = Vec::with_capacity(inputs.len());
-        for input in inputs {
-            if matches!(input, In::NotCommitted(..)) {
-                self.step_once(std::mem::take(&mut part));
-                self.step_once(vec![input]);
-            } else {
-                part.push(input);
-            }
-        }
-        self.step_once(part);
-    }
-
-    fn step_once(&mut self, inputs: Vec<In>) {
-        let inputs: Vec<In> = inputs.into_iter().filter_map(|input| self.reloads.filter(input)).collect();
-        for input in &inputs {
-            if let In::Connected { known, .. } = input {
-                self.connected = Some(known.iter().cloned().collect());
-            }
-        }
         let failed = inputs.iter().any(|input| matches!(input, In::NotCommitted(..)));
         let all = failed.then(|| self.pump.runs().filter(|run| self.pump.is_resumed(run)).cloned().collect());
         let resumed: BTreeSet<RunId> = all.unwrap_or_default();
         let seed = self.seeds.draw();
         for out in self.pump.step(clock::now(), seed, inputs) {
             self.perform(out, &resumed);
-        }
-        self.attach();
-    }
-
-    /// The worker had these attempts before we came: it has to be told what they are, so that their outputs are collected.
-    fn attach(&mut self) {
-        let Some(known) = self.connected.take().filter(|known| !known.is_empty()) else { return };
-        let runs: BTreeSet<&RunId> = known.iter().map(|key| &key.run).collect();
-        for command in runs.into_iter().filter_map(|run| self.pump.state(run)).flat_map(engine::outstanding) {
-            if let Command::Launch { launch, epoch } = command
-                && known.contains(&launch.key)
-            {
-                self.executor.launch(*launch, &epoch);
-            }
         }
     }
 
@@ -518,18 +473,12 @@ impl Holder {
     /// Folds runs again whose logs did not follow.
     fn reload_due(&mut self) {
         let now = clock::now();
-        for (run, resumed, held) in self.reloads.take_due(now) {
+        for (run, resumed) in self.reloads.take_due(now) {
             match self.read(&run) {
-                // It was never created: there is nothing to go on with.
-                Ok(events) if events.is_empty() => self.step(held),
-                Ok(events) => {
-                    let mut inputs = vec![In::Load { run, events, resumed }];
-                    inputs.extend(held);
-                    self.step(inputs);
-                }
+                Ok(events) => self.step(vec![In::Load { run, events, resumed }]),
                 Err(why) => {
                     eprintln!("holder: {why}");
-                    self.reloads.put_back(run, resumed, held, now);
+                    self.reloads.put_back(run, resumed, now);
                 }
             }
         }

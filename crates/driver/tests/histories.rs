@@ -9,8 +9,10 @@ use views::History;
 fn logs() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("histories");
     let versions = fs::read_dir(root).expect("histories").map(|entry| entry.expect("folder").path());
-    let files = versions.flat_map(|folder| fs::read_dir(folder).expect("folder")).map(|entry| entry.expect("file").path());
-    let mut logs: Vec<PathBuf> = files.filter(|path| path.extension().is_some_and(|ending| ending == "jsonl")).collect();
+    let files =
+        versions.flat_map(|folder| fs::read_dir(folder).expect("folder")).map(|entry| entry.expect("file").path());
+    let mut logs: Vec<PathBuf> =
+        files.filter(|path| path.extension().is_some_and(|ending| ending == "jsonl")).collect();
     logs.sort();
     logs
 }

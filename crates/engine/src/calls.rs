@@ -4,7 +4,7 @@
 use crate::arguments::{Argument, Given};
 use crate::draft::Draft;
 use crate::invoke::{self, Call as NodeCall};
-use crate::state::State;
+use crate::state::{Body, State};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::ToString;
@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use model::event::{CallAdded, NodeEnded, Placement};
 use model::input::Call;
 use model::plan::Body as PlanBody;
-use model::{Command, Event, NodeId, Outputs, Phase, Refusal, limits};
+use model::{Command, Event, NodeId, Outputs, Phase, Refusal};
 
 pub(crate) fn call(draft: &mut Draft<'_>, call: &Call) -> Result<(), Refusal> {
     let state = draft.state();
@@ -23,7 +23,7 @@ pub(crate) fn call(draft: &mut Draft<'_>, call: &Call) -> Result<(), Refusal> {
             return Err(Refusal::Diverged(format!("{}({})", call.name, call.counter)));
         }
         let child = *child;
-        if state.node(child).phase.is_fulfilled() {
+        if state.nodes.get(child.index()).is_some_and(|node| node.phase.is_fulfilled()) {
             draft.answer(Command::Return {
                 parent: call.parent,
                 n: call.n,
@@ -34,7 +34,7 @@ pub(crate) fn call(draft: &mut Draft<'_>, call: &Call) -> Result<(), Refusal> {
         }
         return Ok(());
     }
-    if state.nodes.len() as u32 >= limits::NODES_MAX {
+    if invoke::is_full(state) {
         return Err(Refusal::TooManyNodes);
     }
     add(draft, call)
@@ -89,22 +89,7 @@ fn add(draft: &mut Draft<'_>, call: &Call) -> Result<(), Refusal> {
 
 /// The caller ended: children that nobody waits for are ended too, the youngest first.
 pub(crate) fn close_children(draft: &mut Draft<'_>, parent: NodeId) {
-    let state = draft.state();
-    if !state.calls.keys().any(|(id, ..)| *id == parent) {
-        return;
-    }
-    let mut below = alloc::vec![false; state.nodes.len()];
-    below[parent.index()] = true;
-    for index in parent.index() + 1..state.nodes.len() {
-        let id = NodeId(index as u32);
-        let containers = [state.container(id), state.node(id).boundary];
-        below[index] = containers.into_iter().flatten().any(|above| below[above.index()] && above != id);
-    }
-    let open: Vec<NodeId> = (parent.0 + 1..state.nodes.len() as u32)
-        .rev()
-        .map(NodeId)
-        .filter(|id| below[id.index()] && !state.node(*id).phase.is_fulfilled())
-        .collect();
+    let open = open_below(draft.state(), parent);
     for node in open {
         // A rule that heard of an earlier end may have ended it.
         if !draft.state().node(node).phase.is_fulfilled() {
@@ -113,4 +98,26 @@ pub(crate) fn close_children(draft: &mut Draft<'_>, parent: NodeId) {
             draft.emit(Event::NodeEnded(Box::new(ended)));
         }
     }
+}
+
+/// Open nodes that hang under what a node called, the youngest first.
+fn open_below(state: &State, parent: NodeId) -> Vec<NodeId> {
+    let mut stack: Vec<NodeId> = state.calls_of(parent).collect();
+    let mut open = Vec::new();
+    while let Some(id) = stack.pop() {
+        let node = state.node(id);
+        if !node.phase.is_fulfilled() {
+            open.push(id);
+        }
+        match &node.body {
+            Body::Leaf(_) => stack.extend(state.calls_of(id)),
+            Body::Steps(steps) => stack.extend(&steps.groups),
+            Body::StepGroup(group) | Body::TaskGroup(group) => stack.extend(&group.children),
+            Body::Dag(dag) => stack.extend(dag.tasks.iter().flatten()),
+            Body::Retry(retry) => stack.extend(&retry.tries),
+            Body::Nothing => {}
+        }
+    }
+    open.sort_unstable_by(|a, b| b.cmp(a));
+    open
 }

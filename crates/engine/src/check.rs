@@ -2,7 +2,7 @@
 //! It must never be asked by a rule: it is for tests and for the simulator's checker.
 
 use crate::scope::{Reach, Scope};
-use crate::state::{Body, DagBody, GroupBody, State};
+use crate::state::{Body, DagBody, GroupBody, State, Tally, Waiting};
 use crate::{leaf, targets};
 use alloc::collections::BTreeSet;
 use alloc::format;
@@ -16,7 +16,8 @@ impl State {
     pub fn check(&self) -> Result<(), String> {
         let ids = || (0..self.nodes.len() as u32).map(NodeId);
         let leaves = || ids().filter_map(|id| Some((id, self.node(id).attempt()?)));
-        let active = leaves().filter(|(id, _)| !self.node(*id).phase.is_fulfilled()).count() as u32;
+        let waits = |id: NodeId| self.open_calls(id) > 0;
+        let active = leaves().filter(|(id, _)| !self.node(*id).phase.is_fulfilled() && !waits(*id)).count() as u32;
         same("active_leaves", &self.active_leaves, &active)?;
         let open: BTreeSet<NodeId> = leaves().filter(|(_, attempt)| !attempt.ended).map(|(id, _)| id).collect();
         same("open_attempts", &self.open_attempts, &open)?;
@@ -25,8 +26,10 @@ impl State {
         let timeouts: BTreeSet<(Time, NodeId)> =
             ids().filter_map(|id| Some((self.timeout_of_waiting(id)?, id))).collect();
         same("timeouts", &self.timeouts, &timeouts)?;
-        let willing: BTreeSet<NodeId> = ids().filter(|id| self.may_start_more(*id)).collect();
-        same("willing", &self.willing, &willing)?;
+        same("willing", &self.willing, &self.waiting(ids().filter(|id| self.may_start_more(*id))))?;
+        same("wanting", &self.wanting, &self.waiting(ids().filter(|id| self.wants_try(*id))))?;
+        let called = self.calls.iter().map(|((_, name, counter), (_, child))| (*child, (name.clone(), *counter)));
+        same("called", &self.called, &called.collect())?;
         ids().try_for_each(|id| self.check_node(id))
     }
 
@@ -45,6 +48,46 @@ impl State {
         let scope = leaf::scope(self, template, &node.name, &node.inputs);
         let us = leaf::timeout_us(template, &scope).ok().flatten()?;
         Some(node.added_at.plus_us(us))
+    }
+
+    fn waiting(&self, of: impl Iterator<Item = NodeId>) -> Waiting {
+        let nodes: BTreeSet<NodeId> = of.collect();
+        let at = nodes.iter().filter_map(|id| Some((self.asks(*id)?, *id))).collect();
+        Waiting { nodes, at }
+    }
+
+    fn open_calls(&self, id: NodeId) -> u32 {
+        let open = |((parent, ..), (_, child)): &(&(NodeId, String, u32), &(String, NodeId))| {
+            *parent == id && self.nodes.get(child.index()).is_some_and(|node| !node.phase.is_fulfilled())
+        };
+        self.calls.iter().filter(open).count() as u32
+    }
+
+    /// What the limits of a boundary ask, counted by walking down from it.
+    fn recount(&self, boundary: NodeId, children: &[NodeId]) -> Tally {
+        let mut tally = Tally::default();
+        let mut stack = children.to_vec();
+        while let Some(id) = stack.pop() {
+            let node = self.node(id);
+            let open = !node.phase.is_fulfilled();
+            match (&node.body, node.kind) {
+                (Body::Retry(retry), _) => {
+                    let active = |id: &&NodeId| !self.node(**id).phase.is_fulfilled();
+                    tally.active += retry.tries.iter().filter(active).filter(|id| self.open_calls(**id) == 0).count() as u32;
+                }
+                (Body::TaskGroup(group) | Body::StepGroup(group), _) => {
+                    stack.extend(&group.children);
+                    continue;
+                }
+                (_, NodeKind::Pod | NodeKind::Steps | NodeKind::Dag) => {
+                    tally.active += u32::from(open && self.open_calls(id) == 0);
+                }
+                _ => {}
+            }
+            let of_site = node.boundary == Some(boundary);
+            tally.failed += u32::from(of_site && node.phase.is_failed_or_error());
+        }
+        tally
     }
 
     fn may_start_more(&self, id: NodeId) -> bool {
@@ -71,13 +114,20 @@ impl State {
         let below =
             || (id.0 + 1..self.nodes.len() as u32).map(NodeId).filter(|child| self.container(*child) == Some(id));
         match &node.body {
-            Body::Steps(steps) => same(&at("groups"), &steps.groups, &below().collect()),
+            Body::Steps(steps) => {
+                same(&at("tally"), &steps.tally, &self.recount(id, &steps.groups))?;
+                same(&at("groups"), &steps.groups, &below().collect())
+            }
             Body::Retry(retry) => same(&at("tries"), &retry.tries, &below().collect()),
             Body::StepGroup(group) | Body::TaskGroup(group) => {
                 self.check_group(id, group, &below().collect::<Vec<_>>(), &at)
             }
             Body::Dag(dag) => self.check_dag(id, dag, &below().collect::<Vec<_>>(), &at),
-            Body::Nothing | Body::Leaf(_) => Ok(()),
+            Body::Leaf(attempt) => {
+                same(&at("timeout"), &attempt.timeout, &self.timeout_of_waiting(id))?;
+                same(&at("open_calls"), &attempt.open_calls, &self.open_calls(id))
+            }
+            Body::Nothing => Ok(()),
         }
     }
 
@@ -97,6 +147,8 @@ impl State {
         let unmade = |id: &NodeId| self.node(*id).kind == NodeKind::Skipped && self.node(*id).phase == Phase::Error;
         let doomed = self.node(id).kind == NodeKind::StepGroup && children.iter().any(unmade);
         same(&at("doomed"), &group.doomed, &doomed)?;
+        let before = &group.sites[..group.first as usize];
+        same(&at("first"), &before.iter().any(|site| site.created < site.total), &false)?;
         for (task, site) in group.sites.iter().enumerate() {
             let of_task = |child: &&NodeId| {
                 group.sites.len() == 1 || self.node(**child).site.is_some_and(|site| site.task as usize == task)
@@ -123,6 +175,7 @@ impl State {
             tasks[task as usize] = Some(*child);
         }
         same(&at("tasks"), &dag.tasks, &tasks)?;
+        same(&at("tally"), &dag.tally, &self.recount(id, children))?;
         same(&at("open"), &dag.open, &self.open_of(children))?;
         let wanted = graph.wanted(&targets::of(&Scope::of_site(self, id, Reach::Nothing, None), id));
         let has_ended = |task: &u32| tasks[*task as usize].is_some_and(|id| self.node(id).phase.is_fulfilled());

@@ -5,7 +5,6 @@ use crate::leaf;
 use crate::state::State;
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
-use alloc::vec;
 use alloc::vec::Vec;
 use model::command::{KillReason, Place};
 use model::event::Placement;
@@ -19,7 +18,9 @@ pub(crate) fn follow(state: &State, event: &Event) -> Vec<Command> {
         Event::NodeAdded(added) => waits(state, added.node),
         Event::AttemptAdded { node, .. } => waits(state, *node),
         Event::AttemptStarted { node, epoch, .. } => launch(state, *node, epoch).into_iter().collect(),
-        Event::RetryDelayed { until, .. } => vec![Command::WakeAt(*until)],
+        Event::RetryDelayed { node, until, .. } => {
+            state.delayed.contains(&(*until, *node)).then_some(Command::WakeAt(*until)).into_iter().collect()
+        }
         Event::ShutdownRequested { .. } | Event::DeadlineExceeded => kills(state),
         Event::NodeEnded(ended) => after_end(state, ended.node),
         Event::RunEnded { .. } => {
@@ -80,7 +81,7 @@ pub(crate) fn deadline(state: &State) -> Option<Time> {
 
 /// What an attempt that waits is owed: a place, and a word when its `timeout` is over.
 fn waits(state: &State, id: NodeId) -> Vec<Command> {
-    let timeout = state.timeouts.iter().find(|(_, node)| *node == id).map(|(at, _)| Command::WakeAt(*at));
+    let timeout = state.node(id).attempt().and_then(|attempt| attempt.timeout).map(Command::WakeAt);
     place(state, id).into_iter().chain(timeout).collect()
 }
 
@@ -141,18 +142,16 @@ fn return_to_caller(state: &State, child: NodeId) -> Option<Command> {
     let caller = state.node(parent);
     // One that has ended waits for nothing.
     (caller.attempt().is_some() && !caller.phase.is_fulfilled()).then_some(())?;
-    let of_child = |((_, name, counter), (_, id)): (&(NodeId, alloc::string::String, u32), &(_, NodeId))| {
-        (*id == child).then(|| (name.clone(), *counter))
-    };
-    let range = (parent, alloc::string::String::new(), 0)..(NodeId(parent.0 + 1), alloc::string::String::new(), 0);
-    let (name, counter) = state.calls.range(range).find_map(of_child)?;
+    let (name, counter) = state.called.get(&child)?.clone();
     let AttemptKey { n, .. } = leaf::key(state, parent);
     Some(Command::Return { parent, n, name, counter, child })
 }
 
 /// After a restart every finished child is told again to a caller that still runs.
 fn waiting_returns(state: &State) -> Vec<Command> {
-    let ended = state.calls.values().map(|(_, child)| *child).filter(|id| state.node(*id).phase.is_fulfilled());
+    // A log may end between a call and its child.
+    let there = |child: &NodeId| state.nodes.get(child.index()).is_some_and(|node| node.phase.is_fulfilled());
+    let ended = state.calls.values().map(|(_, child)| *child).filter(there);
     let returns = ended.filter_map(|child| return_to_caller(state, child));
     returns
         .filter(|command| matches!(command, Command::Return { parent, .. } if state.open_attempts.contains(parent)))
@@ -161,6 +160,6 @@ fn waiting_returns(state: &State) -> Vec<Command> {
 
 /// The run owes nothing more once it has ended and no attempt is open.
 fn over(state: &State) -> Option<Command> {
-    let open = state.open_attempts.iter().any(|id| state.node(*id).attempt().is_some_and(|a| a.epoch.is_some()));
-    (state.is_ended() && !open).then_some(Command::Ended)
+    let placed = |id: &NodeId| state.node(*id).attempt().is_some_and(|a| a.epoch.is_some());
+    (state.is_ended() && !state.open_attempts.iter().any(placed)).then_some(Command::Ended)
 }

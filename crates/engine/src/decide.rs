@@ -5,11 +5,10 @@ use crate::calls;
 use crate::draft::Draft;
 use crate::reports;
 use crate::sites;
-use crate::state::Body;
+use crate::state::{Body, State};
 use crate::stop;
 use crate::submit;
 use crate::{dag, retries, steps};
-use alloc::vec::Vec;
 use model::input::Stamped;
 use model::{Event, Input, NodeId, NodeKind, Outputs, Phase, Refusal, RunPhase};
 
@@ -27,7 +26,11 @@ pub fn decide(draft: &mut Draft<'_>, stamped: &Stamped) -> Result<(), Refusal> {
             }
             draft.emit(Event::RunResumed { by: by.clone() });
         }
-        Input::Call(call) => calls::call(draft, call)?,
+        Input::Call(call) => {
+            calls::call(draft, call)?;
+            // From now on the caller waits, and leaves its room.
+            share_room(draft, call.parent);
+        }
         Input::Environment(lock) => {
             if !draft.state().locked.contains(&lock.requirements) {
                 draft.emit(Event::EnvironmentLocked(lock.clone()));
@@ -69,33 +72,43 @@ fn ended(draft: &mut Draft<'_>, id: NodeId) {
 fn share_room(draft: &mut Draft<'_>, id: NodeId) {
     let state = draft.state();
     let Some(boundary) = state.node(id).boundary else { return };
-    if state.template_of(boundary).is_none_or(|template| template.parallelism.is_none()) {
-        return;
-    }
-    let of_boundary = |id: &NodeId| *id == boundary || state.node(*id).boundary == Some(boundary);
-    let willing: Vec<NodeId> = state.willing.iter().copied().filter(of_boundary).collect();
-    for id in willing {
-        advance(draft, id);
+    if state.template_of(boundary).is_some_and(|template| template.parallelism.is_some()) {
+        // After a failure that ends the boundary, call sites that start no more end their groups.
+        go_on(draft, Some(boundary), |state| sites::has_room(state, boundary) || sites::failed_fast(state, boundary));
     }
 }
 
-/// Lets waiting call sites start where the run's own limit has room again. True if something moved.
+/// Lets waiting tries and call sites start where the run's own limit has room again. True if something moved.
 fn fill(draft: &mut Draft<'_>) -> bool {
     let state = draft.state();
-    let Some(max) = state.plan().parallelism else { return false };
-    if state.active_leaves >= max || state.willing.is_empty() || sites::is_stopping(state) {
+    if sites::is_stopping(state) {
         return false;
     }
     let before = state.nodes.len();
-    let willing: Vec<NodeId> = state.willing.iter().copied().collect();
-    for id in willing {
-        if draft.state().active_leaves >= max {
-            break;
-        }
-        advance(draft, id);
+    if sites::is_overfull(state) {
+        // Nothing starts any more: what waited ends.
+        go_on(draft, None, |_| true);
+    } else if draft.was_full {
+        go_on(draft, None, sites::run_has_room);
     }
     // A call site that may start no more ends its group instead.
     draft.state().nodes.len() > before || !draft.ended.is_empty()
+}
+
+/// Follows the nodes that wait for room, of one boundary or of the run, in order: first Retry nodes, then call sites.
+fn go_on(draft: &mut Draft<'_>, boundary: Option<NodeId>, may: impl Fn(&State) -> bool) {
+    let mut from = NodeId::ROOT;
+    while let Some(id) = draft.state().wanting.next(boundary, from).filter(|_| may(draft.state())) {
+        from = NodeId(id.0 + 1);
+        if retries::has_room(draft.state(), id) {
+            retries::follow(draft, id);
+        }
+    }
+    let mut from = NodeId::ROOT;
+    while let Some(id) = draft.state().willing.next(boundary, from).filter(|_| may(draft.state())) {
+        from = NodeId(id.0 + 1);
+        advance(draft, id);
+    }
 }
 
 /// Starts what may start below a node.

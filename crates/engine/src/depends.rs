@@ -2,7 +2,7 @@
 //! `dagContext.evaluateDependsLogic`).
 //! It must never look at anything but the results of the named tasks.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -110,10 +110,10 @@ fn pieces(text: &str) -> Vec<Piece<'_>> {
 
 /// The tasks that a text names, each once, in the order of their first mention.
 pub fn names(depends: &str) -> Vec<String> {
-    let mut names: Vec<String> = Vec::new();
+    let (mut names, mut seen): (Vec<String>, BTreeSet<&str>) = Default::default();
     for piece in pieces(depends) {
         if let Piece::Task(name) | Piece::Result(name, _) = piece
-            && !names.iter().any(|n| n == name)
+            && seen.insert(name)
         {
             names.push(name.into());
         }

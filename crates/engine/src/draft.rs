@@ -4,6 +4,7 @@
 
 use crate::commands;
 use crate::evolve::evolve;
+use crate::sites;
 use crate::state::State;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -17,6 +18,8 @@ pub struct Draft<'a> {
     commands: Vec<Held>,
     /// Nodes whose end their container has not looked at yet.
     pub(crate) ended: VecDeque<NodeId>,
+    /// Whether the run's own limit had no room at any moment of the draft: only then somebody waits for it.
+    pub(crate) was_full: bool,
 }
 
 /// A command and the event that it follows from.
@@ -38,7 +41,8 @@ impl<'a> Draft<'a> {
     /// Time never runs backwards: an earlier `at` is raised to the last one.
     pub fn new(state: &'a mut State, at: Time) -> Self {
         let at = at.max(state.now);
-        Self { state, at, events: Vec::new(), commands: Vec::new(), ended: VecDeque::new() }
+        let was_full = !sites::run_has_room(state);
+        Self { state, at, events: Vec::new(), commands: Vec::new(), ended: VecDeque::new(), was_full }
     }
 
     pub fn state(&self) -> &State {
@@ -57,6 +61,7 @@ impl<'a> Draft<'a> {
     pub(crate) fn emit(&mut self, event: Event) {
         let recorded = Recorded { at: self.at, event };
         evolve(self.state, &recorded);
+        self.was_full |= !sites::run_has_room(self.state);
         let after = self.events.len() + 1;
         let follows = commands::follow(self.state, &recorded.event);
         self.commands.extend(follows.into_iter().map(|command| Held { after, command }));

@@ -6,7 +6,7 @@ use crate::graph::Graph;
 use crate::leaf;
 use crate::results;
 use crate::scope::Scope;
-use crate::state::{Attempt, Body, DagBody, GroupBody, Node, RetryBody, SiteBody, State, StepsBody};
+use crate::state::{Attempt, Body, DagBody, GroupBody, Node, RetryBody, SiteBody, State, StepsBody, Tally};
 use crate::targets;
 use alloc::sync::Arc;
 use model::event::{AttemptEnded, LoopOpened, NodeAdded, NodeEnded, Recorded, Site};
@@ -24,13 +24,7 @@ pub fn evolve(state: &mut State, recorded: &Recorded) {
         Event::AttemptAdded { node, n } => attempt_added(state, *node, *n),
         Event::NodeEnded(ended) => node_ended(state, ended, at),
         Event::LoopOpened(opened) => loop_opened(state, opened),
-        Event::RetryDelayed { node, until, message } => {
-            state.nodes[node.index()].message.clone_from(message);
-            state.delayed.insert((*until, *node));
-            if let Body::Retry(retry) = &mut state.nodes[node.index()].body {
-                retry.until = Some(*until);
-            }
-        }
+        Event::RetryDelayed { node, until, message } => retry_delayed(state, *node, (*until > at).then_some(*until), message),
         Event::EnvironmentLocked(lock) => {
             state.locked.insert(lock.requirements.clone());
         }
@@ -40,6 +34,7 @@ pub fn evolve(state: &mut State, recorded: &Recorded) {
         Event::CallAdded(call) => {
             let key = (call.parent, call.name.clone(), call.counter);
             state.calls.insert(key, (call.fingerprint.clone(), call.child));
+            state.called.insert(call.child, (call.name.clone(), call.counter));
         }
         Event::RunEnded { phase, message, outputs } => {
             state.phase = Some(*phase);
@@ -96,14 +91,84 @@ fn node_added(state: &mut State, added: &NodeAdded, at: Time) {
     let body = new_body(state, id, added);
     state.nodes[id.index()].body = body;
     if is_leaf && !fulfilled {
-        state.active_leaves += 1;
         state.open_attempts.insert(id);
-        if let Some(due) = timeout_of(state, id, at) {
-            state.timeouts.insert((due, id));
-        }
+        set_timeout(state, id, at);
+    }
+    if state.takes_room(id) {
+        take_room(state, id);
     }
     attach(state, id, fulfilled);
+    if fulfilled {
+        count_failure(state, id);
+    }
     refresh_willing(state, id);
+}
+
+/// A leaf waits: its `timeout` counts from the moment in which the node was added.
+fn set_timeout(state: &mut State, id: NodeId, added_at: Time) {
+    let due = timeout_of(state, id, added_at);
+    state.timeouts.extend(due.map(|due| (due, id)));
+    if let Body::Leaf(attempt) = &mut state.nodes[id.index()].body {
+        attempt.timeout = due;
+    }
+}
+
+fn clear_timeout(state: &mut State, id: NodeId) {
+    if let Body::Leaf(attempt) = &mut state.nodes[id.index()].body
+        && let Some(due) = attempt.timeout.take()
+    {
+        state.timeouts.remove(&(due, id));
+    }
+}
+
+fn tally(state: &mut State, boundary: NodeId) -> Option<&mut Tally> {
+    match &mut state.nodes[boundary.index()].body {
+        Body::Steps(steps) => Some(&mut steps.tally),
+        Body::Dag(dag) => Some(&mut dag.tally),
+        _ => None,
+    }
+}
+
+/// The tally that counts a node: none for what a running node asked for.
+fn tally_above(state: &mut State, id: NodeId) -> Option<&mut Tally> {
+    let boundary = state.node(id).boundary.filter(|_| !state.is_requested(id))?;
+    tally(state, boundary)
+}
+
+fn take_room(state: &mut State, id: NodeId) {
+    state.active_leaves += u32::from(state.node(id).kind == NodeKind::Pod);
+    if let Some(tally) = tally_above(state, id) {
+        tally.active += 1;
+    }
+}
+
+fn leave_room(state: &mut State, id: NodeId) {
+    state.active_leaves -= u32::from(state.node(id).kind == NodeKind::Pod);
+    if let Some(tally) = tally_above(state, id) {
+        tally.active -= 1;
+    }
+}
+
+/// A node has its last phase.
+fn count_failure(state: &mut State, id: NodeId) {
+    let failed = state.node(id).phase.is_failed_or_error() && state.is_call_site(id);
+    if let Some(tally) = tally_above(state, id).filter(|_| failed) {
+        tally.failed += 1;
+    }
+}
+
+/// A leaf made a call that is open, or one of them ended: while it waits for any, it takes no room.
+fn calls_changed(state: &mut State, id: NodeId, change: i32) {
+    let took = state.takes_room(id);
+    if took && change > 0 {
+        leave_room(state, id);
+    }
+    if let Body::Leaf(attempt) = &mut state.nodes[id.index()].body {
+        attempt.open_calls = attempt.open_calls.saturating_add_signed(change);
+    }
+    if !took && state.takes_room(id) {
+        take_room(state, id);
+    }
 }
 
 fn timeout_of(state: &State, id: NodeId, added_at: Time) -> Option<Time> {
@@ -115,7 +180,7 @@ fn timeout_of(state: &State, id: NodeId, added_at: Time) -> Option<Time> {
 
 fn new_body(state: &State, id: NodeId, added: &NodeAdded) -> Body {
     match added.kind {
-        NodeKind::Pod => Body::Leaf(Attempt { n: 0, epoch: None, ended: false }),
+        NodeKind::Pod => Body::Leaf(Attempt { n: 0, epoch: None, ended: false, timeout: None, open_calls: 0 }),
         NodeKind::Steps => Body::Steps(StepsBody::default()),
         NodeKind::StepGroup => Body::StepGroup(GroupBody { sites: group_sites(state, added), ..GroupBody::default() }),
         NodeKind::Dag => Body::Dag(dag_body(state, id)),
@@ -144,7 +209,7 @@ fn dag_body(state: &State, id: NodeId) -> DagBody {
     let ready = (0..count).filter(|&t| waiting[t as usize] == 0 && wanted[t as usize]).collect();
     // A task that no target wants waits for ever.
     let waiting = waiting.iter().zip(&wanted).map(|(n, wanted)| if *wanted { *n } else { u32::MAX }).collect();
-    DagBody { tasks: alloc::vec![None; count as usize], waiting, ready, open: 0 }
+    DagBody { tasks: alloc::vec![None; count as usize], waiting, ready, open: 0, tally: Tally::default() }
 }
 
 /// Tells the container that it has a new child.
@@ -163,6 +228,8 @@ fn attach(state: &mut State, id: NodeId, fulfilled: bool) {
             if let Some(of) = group.sites.get_mut(site.task as usize) {
                 of.created += 1;
             }
+            let full = group.sites[group.first as usize..].iter().take_while(|site| site.created >= site.total);
+            group.first += full.count() as u32;
         }
         Body::TaskGroup(group) => {
             group.children.push(id);
@@ -176,8 +243,10 @@ fn attach(state: &mut State, id: NodeId, fulfilled: bool) {
         }
         Body::Retry(retry) => {
             retry.tries.push(id);
+            state.nodes[container.index()].message.clear();
             clear_delay(state, container);
         }
+        Body::Leaf(_) if !fulfilled => calls_changed(state, container, 1),
         Body::Nothing | Body::Leaf(_) => {}
     }
     if fulfilled {
@@ -191,8 +260,19 @@ fn clear_delay(state: &mut State, retry: NodeId) {
         && let Some(until) = body.until.take()
     {
         state.delayed.remove(&(until, retry));
-        state.nodes[retry.index()].message.clear();
     }
+}
+
+/// A back-off begins; or it is over (`None`), and there is no room for the next try yet.
+fn retry_delayed(state: &mut State, id: NodeId, until: Option<Time>, message: &str) {
+    clear_delay(state, id);
+    state.delayed.extend(until.map(|until| (until, id)));
+    let node = &mut state.nodes[id.index()];
+    node.message = message.into();
+    if let Body::Retry(retry) = &mut node.body {
+        retry.until = until;
+    }
+    refresh_willing(state, id);
 }
 
 /// A task of a DAG ended: what waited for it waits for one less.
@@ -211,7 +291,7 @@ fn release_dependents(state: &mut State, dag: NodeId, task: u32) {
     }
 }
 
-/// Keeps `willing` in step with what the node's body says.
+/// Keeps `willing` and `wanting` in step with what the node's body says.
 fn refresh_willing(state: &mut State, id: NodeId) {
     let node = state.node(id);
     let willing = !node.phase.is_fulfilled()
@@ -220,15 +300,13 @@ fn refresh_willing(state: &mut State, id: NodeId) {
             Body::Dag(dag) => !dag.ready.is_empty(),
             _ => false,
         };
-    if willing {
-        state.willing.insert(id);
-    } else {
-        state.willing.remove(&id);
-    }
+    let (asks, wanting) = (state.asks(id), state.wants_try(id));
+    state.willing.set(id, asks, willing);
+    state.wanting.set(id, asks, wanting);
 }
 
 fn attempt_started(state: &mut State, id: NodeId, epoch: &model::input::Epoch, at: Time) {
-    state.timeouts.retain(|(_, node)| *node != id);
+    clear_timeout(state, id);
     let node = &mut state.nodes[id.index()];
     node.phase = Phase::Running;
     node.started_at.get_or_insert(at);
@@ -251,20 +329,24 @@ fn attempt_ended(state: &mut State, ended: &AttemptEnded) {
 }
 
 fn attempt_added(state: &mut State, id: NodeId, n: u32) {
+    clear_timeout(state, id);
     let node = &mut state.nodes[id.index()];
     node.phase = Phase::Pending;
-    node.body = Body::Leaf(Attempt { n, epoch: None, ended: false });
+    let open_calls = node.attempt().map_or(0, |attempt| attempt.open_calls);
+    node.body = Body::Leaf(Attempt { n, epoch: None, ended: false, timeout: None, open_calls });
     // It waits again, and the time since the node was added still counts.
     let added_at = node.added_at;
     state.open_attempts.insert(id);
-    if let Some(due) = timeout_of(state, id, added_at) {
-        state.timeouts.insert((due, id));
-    }
+    set_timeout(state, id, added_at);
 }
 
 fn node_ended(state: &mut State, ended: &NodeEnded, at: Time) {
     let id = ended.node;
     clear_delay(state, id);
+    clear_timeout(state, id);
+    if state.takes_room(id) {
+        leave_room(state, id);
+    }
     let node = &mut state.nodes[id.index()];
     node.phase = ended.phase;
     node.message.clone_from(&ended.message);
@@ -279,18 +361,18 @@ fn node_ended(state: &mut State, ended: &NodeEnded, at: Time) {
     if let Body::Leaf(attempt) = &mut node.body {
         let placed = attempt.epoch.is_some();
         attempt.ended |= !placed;
-        state.active_leaves -= 1;
-        state.timeouts.retain(|(_, node)| *node != id);
         if !placed {
             state.open_attempts.remove(&id);
         }
     }
-    state.willing.remove(&id);
+    refresh_willing(state, id);
+    count_failure(state, id);
     if let Some(container) = state.container(id) {
         let task = state.node(id).site.map_or(0, |site| site.task);
         match &mut state.nodes[container.index()].body {
             Body::StepGroup(group) | Body::TaskGroup(group) => group.open -= 1,
             Body::Dag(dag) => dag.open -= 1,
+            Body::Leaf(_) => calls_changed(state, container, -1),
             _ => {}
         }
         release_dependents(state, container, task);
@@ -305,6 +387,7 @@ fn loop_opened(state: &mut State, opened: &LoopOpened) {
     {
         site.total = opened.items.len();
         site.items = Some(Arc::new(opened.items.clone()));
+        group.first = group.first.min(opened.task);
     }
     refresh_willing(state, opened.node);
 }

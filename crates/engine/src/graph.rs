@@ -28,13 +28,13 @@ impl Graph {
         let mut graph =
             Self { refs: vec![Vec::new(); count], dependents: vec![Vec::new(); count], index, unknown: Vec::new() };
         for (task, body) in dag.tasks.iter().enumerate() {
+            // Each name once, so each task once: names of tasks are unique.
             for name in depends::names(&body.depends) {
                 match graph.index.get(&name) {
-                    Some(&dep) if !graph.refs[task].contains(&dep) => {
+                    Some(&dep) => {
                         graph.refs[task].push(dep);
                         graph.dependents[dep as usize].push(task as u32);
                     }
-                    Some(_) => {}
                     None => graph.unknown.push((task as u32, name)),
                 }
             }

@@ -15,6 +15,19 @@ use model::node::Inputs;
 use model::plan::{Body as PlanBody, Target};
 use model::{Event, NodeId, NodeKind, Phase, TemplateId, limits};
 
+/// Nodes of one run; few in the tests of this crate, that they can have too many.
+pub(crate) const NODES_MAX: u32 = if cfg!(test) { 40 } else { limits::NODES_MAX };
+
+/// Whether the run has as many nodes as it may have: the next call site becomes an error.
+pub(crate) fn is_full(state: &State) -> bool {
+    state.nodes.len() as u32 >= NODES_MAX
+}
+
+/// What is told of the node that would be one too many.
+pub(crate) fn full() -> String {
+    format!("the run has {NODES_MAX} nodes, and may have no more: give its loops fewer items, or split it into several runs")
+}
+
 /// A node to be: everything about it but its kind and its inputs.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {

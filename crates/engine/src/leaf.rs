@@ -67,7 +67,7 @@ fn scope_of(state: &State, id: NodeId) -> Option<(&Template, Scope<'_>)> {
     if let Placement::Under(parent) = node.place
         && let Body::Retry(body) = &state.node(parent).body
     {
-        let index = body.tries.iter().position(|try_id| *try_id == id).unwrap_or(0);
+        let index = body.tries.iter().rposition(|try_id| *try_id == id).unwrap_or(0);
         scope.locals.extend(retry_locals(state, parent, index));
     }
     Some((template, scope))

@@ -61,10 +61,12 @@ fn ended(draft: &mut Draft<'_>, node: NodeId, n: u32, outcome: &Outcome) {
     }
 }
 
-/// A lost attempt is launched again, unless its template forbids it.
+/// A lost attempt is launched again, unless its template forbids it and it may have run: one without a place was never launched.
 fn lost(draft: &mut Draft<'_>, node: NodeId, n: u32, why: &str) {
-    let once = draft.state().template_of(node).is_some_and(|template| template.at_most_once);
-    if once {
+    let state = draft.state();
+    let once = state.template_of(node).is_some_and(|template| template.at_most_once);
+    let placed = state.node(node).attempt().is_some_and(|attempt| attempt.epoch.is_some());
+    if once && placed {
         let message = format!("attempt lost: {why}");
         let (phase, outputs) = (Phase::Error, Outputs::default());
         draft.emit(Event::NodeEnded(Box::new(NodeEnded { node, phase, message, outputs })));

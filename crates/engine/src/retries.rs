@@ -6,16 +6,29 @@ use crate::invoke::{self, Call};
 use crate::leaf;
 use crate::retry::{self, Decision};
 use crate::scope::{Strictness, resolve};
+use crate::sites;
 use crate::state::{Body, State};
 use alloc::boxed::Box;
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use model::event::{NodeEnded, Placement};
 use model::{Event, NodeId, Outputs, Phase};
+
+/// Whether the limits on parallelism let a Retry node have another try. What a running node asked for waits for nobody's room.
+pub(crate) fn has_room(state: &State, id: NodeId) -> bool {
+    let room = match state.node(id).boundary {
+        Some(boundary) => sites::has_room(state, boundary),
+        None => sites::run_has_room(state),
+    };
+    room || state.is_requested(id)
+}
 
 /// Adds the next try of a Retry node.
 pub(crate) fn try_again(draft: &mut Draft<'_>, id: NodeId) {
     let state = draft.state();
+    if invoke::is_full(state) {
+        return end(draft, id, Phase::Error, invoke::full(), Outputs::default());
+    }
     let node = state.node(id);
     let Body::Retry(body) = &node.body else { return };
     let n = body.tries.len();
@@ -51,10 +64,14 @@ pub(crate) fn try_ended(draft: &mut Draft<'_>, id: NodeId, child: NodeId) {
         let outputs = outputs_of(state, child);
         return end(draft, id, Phase::Succeeded, String::new(), outputs);
     }
-    follow(draft, id);
+    // Whoever made room before this end was heard of may have tried again already.
+    if state.wanting.nodes.contains(&id) {
+        follow(draft, id);
+    }
 }
 
-/// Decides what follows after the last, failed try; also when a back-off is over or the run is stopped.
+/// Decides what follows after the last, failed try; also when a back-off is over, there is room again, or the run is stopped.
+/// Without room the node stays among those that want a try.
 pub(crate) fn follow(draft: &mut Draft<'_>, id: NodeId) {
     let state = draft.state();
     let Body::Retry(body) = &state.node(id).body else { return };
@@ -64,7 +81,12 @@ pub(crate) fn follow(draft: &mut Draft<'_>, id: NodeId) {
     situation.now = draft.at();
     let decision = decide(state, id, &situation);
     match decision {
-        Ok(Decision::Retry) => try_again(draft, id),
+        Ok(Decision::Retry) if has_room(state, id) => try_again(draft, id),
+        Ok(Decision::Retry) if body.until.is_some() => {
+            let message = "waits for room: parallelism is used up".to_string();
+            draft.emit(Event::RetryDelayed { node: id, until: draft.at(), message });
+        }
+        Ok(Decision::Retry) => {}
         Ok(Decision::Wait { until, message }) => draft.emit(Event::RetryDelayed { node: id, until, message }),
         Ok(Decision::Stop { phase, message }) => {
             let outputs = outputs_of(state, last);

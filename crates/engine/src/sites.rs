@@ -5,7 +5,7 @@ use crate::arguments::{Given, give};
 use crate::invoke::{self, Call};
 use crate::loops::{self, Item};
 use crate::scope::{Reach, Scope, Strictness, resolve};
-use crate::state::{Body, State};
+use crate::state::State;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -118,9 +118,19 @@ pub(crate) fn check_loop(state: &State, due: &Due<'_>) -> Result<(), String> {
 
 /// Whether the limits on parallelism let `boundary` have one more child.
 pub(crate) fn has_room(state: &State, boundary: NodeId) -> bool {
-    let run = state.plan().parallelism.is_none_or(|max| state.active_leaves < max);
     let own = state.template_of(boundary).and_then(|template| template.parallelism);
-    run && own.is_none_or(|max| state.active_children(boundary) < max)
+    run_has_room(state) && own.is_none_or(|max| state.tally(boundary).active < max)
+}
+
+/// Whether the run's own limit lets one more node start; true before there is a run.
+pub(crate) fn run_has_room(state: &State) -> bool {
+    let max = state.record.as_ref().and_then(|record| record.plan.parallelism);
+    max.is_none_or(|max| state.active_leaves < max)
+}
+
+/// Whether the run has passed the limit on its nodes: one call site became an error for it, and no further one starts.
+pub(crate) fn is_overfull(state: &State) -> bool {
+    state.nodes.len() as u32 > invoke::NODES_MAX
 }
 
 /// Whether nothing new may start in the run.
@@ -128,21 +138,12 @@ pub(crate) fn is_stopping(state: &State) -> bool {
     state.shutdown.is_some() || state.deadline_exceeded || state.is_ended()
 }
 
+/// Whether no call site starts any more, for whichever reason.
+pub(crate) fn is_closed(state: &State) -> bool {
+    is_stopping(state) || is_overfull(state)
+}
+
 /// Whether `failFast` of the boundary's template forbids new children.
 pub(crate) fn failed_fast(state: &State, boundary: NodeId) -> bool {
-    if !state.template_of(boundary).is_some_and(|template| template.fail_fast) {
-        return false;
-    }
-    let failed = |id: &NodeId| state.node(*id).phase.is_failed_or_error();
-    match &state.node(boundary).body {
-        Body::Steps(steps) => steps.groups.iter().any(|group| match &state.node(*group).body {
-            Body::StepGroup(group) => group.children.iter().any(failed),
-            _ => false,
-        }),
-        Body::Dag(dag) => dag.tasks.iter().flatten().any(|id| match &state.node(*id).body {
-            Body::TaskGroup(group) => group.children.iter().any(failed),
-            _ => failed(id),
-        }),
-        _ => false,
-    }
+    state.template_of(boundary).is_some_and(|template| template.fail_fast) && state.tally(boundary).failed > 0
 }

@@ -36,16 +36,27 @@ pub struct State {
     pub(crate) locked: BTreeSet<Vec<String>>,
     /// Recorded calls of dynamic nodes: (parent, name, counter) to (fingerprint, child).
     pub(crate) calls: BTreeMap<(NodeId, String, u32), (String, NodeId)>,
-    /// Redundant: leaves that are pending or running.
+    /// Redundant: which call each called node answers, by name and counter.
+    pub(crate) called: BTreeMap<NodeId, (String, u32)>,
+    /// Redundant: leaves that are pending or running and do not wait for their calls.
     pub(crate) active_leaves: u32,
     /// Redundant: boundaries and groups that have call sites which may start but have not.
-    pub(crate) willing: BTreeSet<NodeId>,
+    pub(crate) willing: Waiting,
+    /// Redundant: Retry nodes whose last try failed, that have no back-off before them, and whose next try has no room.
+    pub(crate) wanting: Waiting,
     /// Redundant: nodes whose attempts have not ended.
     pub(crate) open_attempts: BTreeSet<NodeId>,
     /// Redundant: Retry nodes in back-off, by the end of it.
     pub(crate) delayed: BTreeSet<(Time, NodeId)>,
     /// Redundant: nodes with a `timeout`, by its end.
     pub(crate) timeouts: BTreeSet<(Time, NodeId)>,
+}
+
+/// Nodes that wait for room, and the same by the boundary whose limit they ask.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Waiting {
+    pub nodes: BTreeSet<NodeId>,
+    pub at: BTreeSet<(NodeId, NodeId)>,
 }
 
 /// One node of the run.
@@ -90,12 +101,26 @@ pub struct Attempt {
     /// The epoch it was placed in; from then on it may be running.
     pub epoch: Option<Epoch>,
     pub ended: bool,
+    /// While it waits: the end of its `timeout`.
+    pub(crate) timeout: Option<Time>,
+    /// Calls of this leaf, by any of its attempts, that have not ended.
+    pub(crate) open_calls: u32,
+}
+
+/// Redundant: what the limits of a boundary's template ask of its children.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Of the kinds Pod, Steps and DAG, pending or running; a leaf that waits for its calls is not counted.
+    pub active: u32,
+    /// Call sites, and children of loops, that failed.
+    pub failed: u32,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StepsBody {
     /// Groups so far; the last is the current one.
     pub groups: Vec<NodeId>,
+    pub tally: Tally,
 }
 
 /// Call sites that start independently of one another: the steps of a group, or the children of a task's loop.
@@ -109,6 +134,8 @@ pub struct GroupBody {
     pub open: u32,
     /// A child could not be made: no further one is.
     pub doomed: bool,
+    /// Redundant: no site before this one has a child to come.
+    pub first: u32,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -131,6 +158,7 @@ pub struct DagBody {
     pub ready: BTreeSet<u32>,
     /// Nodes of tasks that have not ended.
     pub open: u32,
+    pub tally: Tally,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -227,29 +255,88 @@ impl State {
         }
     }
 
-    /// Children of a boundary that count against its `parallelism`: of the kinds Pod, Steps and DAG, pending or running.
-    pub(crate) fn active_children(&self, boundary: NodeId) -> u32 {
-        let mut active = 0;
-        let mut stack: Vec<NodeId> = self.open_below(boundary);
-        while let Some(id) = stack.pop() {
-            match self.node(id).kind {
-                NodeKind::Pod | NodeKind::Steps | NodeKind::Dag => active += 1,
-                NodeKind::Retry | NodeKind::TaskGroup | NodeKind::StepGroup => stack.extend(self.open_below(id)),
-                NodeKind::Skipped | NodeKind::Suspend => {}
-            }
+    /// Whether a running node asked for this one, or for the Retry node that it is a try of: limits do not count it.
+    pub(crate) fn is_requested(&self, id: NodeId) -> bool {
+        match self.node(id).place {
+            Placement::Under(above) => match self.node(above).kind {
+                NodeKind::Pod => true,
+                NodeKind::Retry => self.is_requested(above),
+                _ => false,
+            },
+            Placement::Root | Placement::After(_) => false,
         }
-        active
     }
 
-    /// Direct children of a container that have not ended.
-    fn open_below(&self, id: NodeId) -> Vec<NodeId> {
-        let open = |id: &NodeId| !self.node(*id).phase.is_fulfilled();
-        match &self.node(id).body {
-            Body::Steps(steps) => steps.groups.last().copied().filter(|id| open(id)).into_iter().collect(),
-            Body::StepGroup(group) | Body::TaskGroup(group) => group.children.iter().copied().filter(open).collect(),
-            Body::Dag(dag) => dag.tasks.iter().flatten().copied().filter(open).collect(),
-            Body::Retry(retry) => retry.tries.last().copied().filter(|id| open(id)).into_iter().collect(),
-            Body::Nothing | Body::Leaf(_) => Vec::new(),
+    /// Whether a node takes room in its boundary: pending or running, and no leaf that waits for its calls.
+    pub(crate) fn takes_room(&self, id: NodeId) -> bool {
+        let node = self.node(id);
+        let of_kind = match node.kind {
+            NodeKind::Pod => node.attempt().is_some_and(|attempt| attempt.open_calls == 0),
+            NodeKind::Steps | NodeKind::Dag => true,
+            _ => false,
+        };
+        of_kind && !node.phase.is_fulfilled()
+    }
+
+    /// Whether a node's failure is one of its boundary's (`failFast`): a call site's, or that of a child of a loop.
+    pub(crate) fn is_call_site(&self, id: NodeId) -> bool {
+        let of_kind = |container: NodeId| match self.node(container).kind {
+            NodeKind::StepGroup | NodeKind::TaskGroup => true,
+            NodeKind::Dag => self.node(id).kind != NodeKind::TaskGroup,
+            _ => false,
+        };
+        self.container(id).is_some_and(of_kind)
+    }
+
+    /// What the limits of a boundary ask; nothing for other nodes.
+    pub(crate) fn tally(&self, boundary: NodeId) -> Tally {
+        match &self.node(boundary).body {
+            Body::Steps(steps) => steps.tally,
+            Body::Dag(dag) => dag.tally,
+            _ => Tally::default(),
+        }
+    }
+
+    /// Whether the next try of a Retry node is due, as far as the state says: the last one failed, and no back-off lasts.
+    pub(crate) fn wants_try(&self, id: NodeId) -> bool {
+        let node = self.node(id);
+        let Body::Retry(retry) = &node.body else { return false };
+        let failed = retry.tries.last().is_some_and(|last| self.node(*last).phase.is_failed_or_error());
+        failed && retry.until.is_none() && !node.phase.is_fulfilled()
+    }
+
+    /// The boundary whose limit a node asks that waits for room: a DAG's own, else the one that it stands in.
+    pub(crate) fn asks(&self, id: NodeId) -> Option<NodeId> {
+        let node = self.node(id);
+        if node.kind == NodeKind::Dag { Some(id) } else { node.boundary }
+    }
+
+    /// The calls of a node, in the order of their keys: the children.
+    pub(crate) fn calls_of(&self, parent: NodeId) -> impl Iterator<Item = NodeId> {
+        let first = (parent, String::new(), 0);
+        let of_parent = self.calls.range(first..).take_while(move |((of, ..), _)| *of == parent);
+        of_parent.map(|(_, (_, child))| *child)
+    }
+}
+
+impl Waiting {
+    /// Keeps or drops a node.
+    pub fn set(&mut self, id: NodeId, boundary: Option<NodeId>, waits: bool) {
+        if waits {
+            self.nodes.insert(id);
+            self.at.extend(boundary.map(|boundary| (boundary, id)));
+        } else if self.nodes.remove(&id)
+            && let Some(boundary) = boundary
+        {
+            self.at.remove(&(boundary, id));
+        }
+    }
+
+    /// The first node from `from` on; of a boundary, where one is named.
+    pub fn next(&self, boundary: Option<NodeId>, from: NodeId) -> Option<NodeId> {
+        match boundary {
+            None => self.nodes.range(from..).next().copied(),
+            Some(at) => self.at.range((at, from)..).next().filter(|(of, _)| *of == at).map(|(_, id)| *id),
         }
     }
 }
@@ -270,7 +357,8 @@ impl GroupBody {
         if self.doomed {
             return None;
         }
-        let task = self.sites.iter().position(|site| site.created < site.total)?;
+        let first = self.first as usize;
+        let task = first + self.sites[first..].iter().position(|site| site.created < site.total)?;
         Some((task as u32, self.sites[task].created))
     }
 }

@@ -29,6 +29,9 @@ pub(crate) fn next_group(draft: &mut Draft<'_>, steps: NodeId) {
         };
         return end(draft, steps, phase, message, outputs);
     }
+    if invoke::is_full(state) {
+        return end(draft, steps, Phase::Error, invoke::full(), Outputs::default());
+    }
     let place = match body.groups.last() {
         Some(before) => Placement::After(alloc::vec![*before]),
         None => Placement::Under(steps),
@@ -128,7 +131,7 @@ pub(crate) fn advance(draft: &mut Draft<'_>, group: NodeId) {
     if body.next().is_some() && sites::failed_fast(state, boundary) {
         return end(draft, group, Phase::Failed, model::node::FAIL_FAST.to_string(), Outputs::default());
     }
-    if body.next().is_none() || sites::is_stopping(state) {
+    if body.next().is_none() || sites::is_closed(state) {
         settle(draft, group);
     }
 }
@@ -136,7 +139,7 @@ pub(crate) fn advance(draft: &mut Draft<'_>, group: NodeId) {
 fn startable(state: &State, group: NodeId) -> Option<(u32, u32)> {
     let node = state.node(group);
     let boundary = node.boundary?;
-    if node.phase.is_fulfilled() || sites::is_stopping(state) {
+    if node.phase.is_fulfilled() || sites::is_closed(state) {
         return None;
     }
     let next = body(state, group)?.next()?;
@@ -149,6 +152,10 @@ fn start(draft: &mut Draft<'_>, group: NodeId, task: u32, index: u32) {
     let is_loop = body(state, group).and_then(|b| b.sites.get(task as usize)).is_some_and(|s| s.items.is_some());
     let Some(due) = due(state, group, task, is_loop.then_some(index), &name) else { return };
     let call = due.call(due.static_template());
+    if invoke::is_full(state) {
+        invoke::add_ended(draft, call, Phase::Error, invoke::full());
+        return;
+    }
     let outcome = sites::resolve_due(state, &due).and_then(|ready| match ready {
         Ready::Skip(message) => Ok(Err(message)),
         Ready::Go(template, given) => {
@@ -173,8 +180,7 @@ fn start(draft: &mut Draft<'_>, group: NodeId, task: u32, index: u32) {
 fn settle(draft: &mut Draft<'_>, group: NodeId) {
     let state = draft.state();
     let Some(body) = body(state, group) else { return };
-    let children = body.children.clone();
-    let verdict = children.iter().find_map(|id| verdict(state, *id));
+    let verdict = body.children.iter().find_map(|id| verdict(state, *id));
     match verdict {
         Some((phase, message)) => end(draft, group, phase, message, Outputs::default()),
         None if body.next().is_some() => {
@@ -188,6 +194,7 @@ fn settle(draft: &mut Draft<'_>, group: NodeId) {
 fn stop_message(state: &State) -> String {
     match state.shutdown {
         Some(strategy) => format!("Stopped with strategy '{}'", strategy.as_str()),
+        None if sites::is_overfull(state) => invoke::full(),
         None => "Step exceeded its deadline".to_string(),
     }
 }

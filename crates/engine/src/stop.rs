@@ -64,7 +64,11 @@ fn halt(draft: &mut Draft<'_>, message: &str) {
     for id in delayed {
         retries::follow(draft, id);
     }
-    let willing: Vec<NodeId> = draft.state().willing.iter().copied().collect();
+    let wanting: Vec<NodeId> = draft.state().wanting.nodes.iter().copied().collect();
+    for id in wanting {
+        retries::follow(draft, id);
+    }
+    let willing: Vec<NodeId> = draft.state().willing.nodes.iter().copied().collect();
     for id in willing {
         advance(draft, id);
     }

@@ -22,9 +22,8 @@ pub(crate) struct Holder {
     pub local: Local,
     pub tickets: BTreeMap<Ticket, Ask>,
     next_ticket: Ticket,
-    /// Runs that wait to be folded again: whether they may start attempts, and what is held back for them.
-    reloading: BTreeMap<RunId, (bool, Vec<In>)>,
-    connected: Option<BTreeSet<AttemptKey>>,
+    /// Runs that wait to be folded again, and whether they may start attempts.
+    reloading: BTreeMap<RunId, bool>,
 }
 
 impl World {
@@ -46,7 +45,6 @@ impl World {
             tickets: BTreeMap::new(),
             next_ticket: self.life << 32,
             reloading: BTreeMap::new(),
-            connected: None,
         });
         let unfinished = self.disk.logs.iter().filter(|(_, log)| !is_over(&log.state));
         let runs: Vec<RunId> = unfinished.map(|(run, _)| run.clone()).collect();
@@ -103,9 +101,6 @@ impl World {
 
     pub(crate) fn wish(&mut self, run: RunId, input: model::Input, ask: Ask) {
         let Some(holder) = &mut self.holder else { return };
-        if holder.reloading.contains_key(&run) {
-            return self.answered(ask, Err(Denied::Store("being read again".into())));
-        }
         // A submission of what is in the store already is the shell's to answer.
         let is_there = self.disk.state(&run).is_some() && holder.pump.state(&run).is_none();
         if is_there && matches!(ask, Ask::Submit(_)) {
@@ -121,17 +116,7 @@ impl World {
         let Some(holder) = &mut self.holder else { return };
         holder.step_planned = false;
         let inputs = std::mem::take(&mut holder.inbox);
-        let mut part = Vec::new();
-        for input in inputs {
-            if matches!(input, In::NotCommitted(..)) {
-                let before = std::mem::take(&mut part);
-                self.step_pump(before);
-                self.step_pump(vec![input]);
-            } else {
-                part.push(input);
-            }
-        }
-        self.step_pump(part);
+        self.step_pump(inputs);
         self.watch_states();
     }
 
@@ -162,12 +147,6 @@ impl World {
         let now = self.wall();
         let seed = self.rng.draw();
         let Some(holder) = &mut self.holder else { return };
-        let inputs: Vec<In> = inputs.into_iter().filter_map(|input| holder.filter(input)).collect();
-        for input in &inputs {
-            if let In::Connected { known, .. } = input {
-                holder.connected = Some(known.iter().cloned().collect());
-            }
-        }
         let resumed: BTreeSet<RunId> = holder.pump.runs().filter(|run| holder.pump.is_resumed(run)).cloned().collect();
         for input in &inputs {
             self.trace.line(self.clock, || format!("pump <- {}", input_line(input)));
@@ -184,24 +163,7 @@ impl World {
         if crash_at.is_some() {
             return self.crash_holder("in the middle of a step");
         }
-        self.attach();
         self.plan_wake();
-    }
-
-    /// Attempts that the runner had before: it is told what they are, so that their outputs are collected.
-    fn attach(&mut self) {
-        let Some(holder) = &mut self.holder else { return };
-        let Some(known) = holder.connected.take() else { return };
-        let runs: BTreeSet<&RunId> = known.iter().map(|key| &key.run).collect();
-        let owed: Vec<Command> =
-            runs.into_iter().filter_map(|run| holder.pump.state(run)).flat_map(engine::outstanding).collect();
-        for command in owed {
-            if let Command::Launch { launch, epoch } = command
-                && known.contains(&launch.key)
-            {
-                self.local_launch(*launch, epoch);
-            }
-        }
     }
 
     fn perform_out(&mut self, out: Out, resumed: &BTreeSet<RunId>) {
@@ -236,7 +198,7 @@ impl World {
                 let may_start = resumed.contains(&run);
                 let at = self.clock + self.rng.skewed(MS, SECOND);
                 if let Some(holder) = &mut self.holder {
-                    holder.reloading.insert(run.clone(), (may_start, Vec::new()));
+                    holder.reloading.insert(run.clone(), may_start);
                 }
                 self.queue.at(at, Happening::Load(self.life, run));
             }
@@ -246,14 +208,9 @@ impl World {
 
     pub(crate) fn reload(&mut self, run: RunId) {
         let Some(holder) = &mut self.holder else { return };
-        let Some((resumed, held)) = holder.reloading.remove(&run) else { return };
+        let Some(resumed) = holder.reloading.remove(&run) else { return };
         let events = self.disk.events(&run).to_vec();
-        let mut inputs = Vec::new();
-        if !events.is_empty() {
-            inputs.push(In::Load { run, events, resumed });
-        }
-        inputs.extend(held);
-        self.step_pump(inputs);
+        self.step_pump(vec![In::Load { run, events, resumed }]);
     }
 
     fn write(&mut self, batch: Batch) {
@@ -301,20 +258,6 @@ impl World {
 }
 
 impl Holder {
-    /// Holds back what the pump may not see while a run is being read again.
-    fn filter(&mut self, input: In) -> Option<In> {
-        match input {
-            In::Ended { ref key, .. } => match self.reloading.get_mut(&key.run) {
-                Some((_, held)) => {
-                    held.push(input);
-                    None
-                }
-                None => Some(input),
-            },
-            other => Some(other),
-        }
-    }
-
     /// The wall clock jumped: the planned wake is void.
     pub fn forget_wake(&mut self) {
         self.wake_at = None;

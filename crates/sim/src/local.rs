@@ -1,6 +1,5 @@
 //! Stands for `executor::Local`, which is threads: attempts between the pump and the runner, staged, sent, collected, told again.
-//! It must never be cleverer than the real one: what it does not do, that does not do either. (One thing it does that the real one
-//! has still to learn: a spawn that was lost with a connection is sent again, see `local_connected`.)
+//! It must never be cleverer than the real one: what it does not do, that does not do either.
 
 use crate::happening::{Happening, LinkId};
 use crate::rng::Rng;
@@ -22,6 +21,8 @@ pub(crate) struct Local {
     pub link: Option<Link>,
     attempts: BTreeMap<AttemptKey, Attempt>,
     stashed: BTreeMap<AttemptKey, Ended>,
+    /// Acknowledged while the runner still ran them.
+    unwanted: BTreeSet<AttemptKey>,
     waiting: Vec<(Launch, Epoch)>,
 }
 
@@ -103,6 +104,9 @@ impl World {
         let life = self.life;
         let at = self.clock + self.rng.skewed(self.options.disk_work_us.0, self.options.disk_work_us.1);
         let Some(local) = self.local() else { return };
+        if local.unwanted.remove(&key) {
+            return self.local_acknowledge(key);
+        }
         match local.attempts.get_mut(&key) {
             None => {
                 local.stashed.insert(key, ended);
@@ -157,9 +161,16 @@ impl World {
 
     pub(crate) fn local_acknowledge(&mut self, key: AttemptKey) {
         let Some(local) = self.local() else { return };
-        local.stashed.remove(&key);
-        local.attempts.remove(&key);
+        let stashed = local.stashed.remove(&key).is_some();
+        let attempt = local.attempts.remove(&key);
         if let Some(link) = &mut local.link {
+            let runs = match attempt {
+                Some(attempt) => matches!(attempt.at, At::Running),
+                None => !stashed && link.known.contains(&key),
+            };
+            if runs {
+                local.unwanted.insert(key.clone());
+            }
             link.known.remove(&key);
             let id = link.id;
             self.send_to_runner(id, ToRunner::Acknowledge { key });
@@ -167,11 +178,13 @@ impl World {
     }
 
     /// The runner greets.
-    fn local_connected(&mut self, id: LinkId, epoch: Epoch, known: Vec<AttemptKey>) {
-        let now = self.wall();
+    fn local_connected(&mut self, id: LinkId, epoch: Epoch, mut known: Vec<AttemptKey>) {
+        let (now, life) = (self.wall(), self.life);
+        let at = self.clock + self.rng.skewed(self.options.disk_work_us.0, self.options.disk_work_us.1);
         let Some(local) = self.local() else { return };
         local.greeting = None;
         local.stashed.clear();
+        local.unwanted.clear();
         let link = Link { id, epoch: epoch.clone(), known: known.iter().cloned().collect() };
         let gone = |a: &Attempt| a.epoch != epoch && matches!(a.at, At::Staging | At::Running);
         let lost: Vec<AttemptKey> = local
@@ -180,16 +193,27 @@ impl World {
             .filter(|(key, attempt)| gone(attempt) && !link.known.contains(*key))
             .map(|(key, _)| key.clone())
             .collect();
-        // A spawn that was lost with the connection: the runner of the same epoch does not know it, and it is launched again.
-        local.attempts.retain(|key, attempt| {
-            !(matches!(attempt.at, At::Running) && attempt.epoch == epoch && !link.known.contains(key))
-        });
+        // A spawn that was lost with the connection: the runner of the same epoch does not know it, and it is sent again.
+        let mut again = Vec::new();
+        for (key, attempt) in local.attempts.iter_mut().filter(|(key, _)| !link.known.contains(key)) {
+            match attempt.at {
+                At::Running if attempt.epoch == epoch => {
+                    attempt.at = At::Staging;
+                    again.push(key.clone());
+                }
+                At::Collecting | At::Done(_) => known.push(key.clone()),
+                _ => {}
+            }
+        }
         local.link = Some(link);
         let waiting = std::mem::take(&mut local.waiting);
         self.tell(|| format!("holder: connected to {}, which knows {} attempts", epoch.0, known.len()));
         self.deliver(In::Connected { epoch, known });
         for key in lost {
             self.local_done(key, Outcome::bare(Exit::Lost("its runner is gone".into()), now));
+        }
+        for key in again {
+            self.queue.at(at, Happening::Staged(life, key));
         }
         for (launch, epoch) in waiting {
             self.local_launch(launch, epoch);

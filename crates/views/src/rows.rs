@@ -2,6 +2,7 @@
 //! It must never be read as the truth: `doctor --rebuild` makes them again.
 
 use crate::history::RunState;
+use alloc::collections::BTreeSet;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec;
@@ -19,7 +20,7 @@ const fn integer(name: &'static str) -> ColumnDef {
     ColumnDef { name, kind: ColumnKind::Integer }
 }
 
-/// One row a run.
+/// One row a run. `owes`: 1 while the run goes on, or has attempts that were started and have no outcome; a holder loads these.
 pub static RUNS: TableDef = TableDef {
     name: "runs",
     columns: &[
@@ -35,10 +36,11 @@ pub static RUNS: TableDef = TableDef {
         integer("leaves_done"),
         integer("leaves"),
         text("trigger"),
+        integer("owes"),
     ],
     key_columns: 1,
-    indexed: &["name", "created_at", "state"],
-    version: 1,
+    indexed: &["name", "created_at", "owes"],
+    version: 2,
 };
 
 /// What holds which digest: (digest, holder).
@@ -62,6 +64,8 @@ pub struct RunRow {
     cancelled: bool,
     leaves: u32,
     leaves_done: u32,
+    /// Attempts that were started and have no outcome: (node, number). A run can end before they do.
+    open: BTreeSet<(u32, u32)>,
     /// Which nodes are leaves: an end counts only for them.
     is_leaf: Vec<bool>,
 }
@@ -80,6 +84,12 @@ impl RunRow {
             }
             Event::NodeEnded(ended) if self.is_leaf[ended.node.index()] => {
                 self.leaves_done += u32::from(ended.phase == Phase::Succeeded);
+            }
+            Event::AttemptStarted { node, n, .. } => {
+                self.open.insert((node.0, *n));
+            }
+            Event::AttemptEnded(ended) => {
+                self.open.remove(&(ended.node.0, ended.n));
             }
             Event::ShutdownRequested { .. } => self.cancelled = true,
             Event::RunEnded { phase, message, .. } => {
@@ -125,6 +135,7 @@ impl RunRow {
             Cell::Integer(i64::from(self.leaves_done)),
             Cell::Integer(i64::from(self.leaves)),
             Cell::Text(record.trigger.clone()),
+            Cell::Integer(i64::from(self.ended_at.is_none() || !self.open.is_empty())),
         ];
         Some(RowChange::Put { table: &RUNS, cells })
     }

@@ -25,18 +25,36 @@ pub type BatchId = u64;
 /// What goes in.
 #[derive(Clone, Debug)]
 pub enum In {
-    /// A run's log, after a start or after a failed append. `resumed`: it may start attempts.
-    Load { run: RunId, events: Vec<Recorded>, resumed: bool },
+    /// A run's log, after a start or after a failed append; without events if that was its first. `resumed`: it may start
+    /// attempts.
+    Load {
+        run: RunId,
+        events: Vec<Recorded>,
+        resumed: bool,
+    },
     /// Somebody wants something of a run.
-    Wish { ticket: Ticket, run: RunId, input: Input },
+    Wish {
+        ticket: Ticket,
+        run: RunId,
+        input: Input,
+    },
     /// The executor has a worker: everything that another epoch started and that is not known is lost.
-    Connected { epoch: Epoch, known: Vec<AttemptKey> },
+    Connected {
+        epoch: Epoch,
+        known: Vec<AttemptKey>,
+    },
     /// The worker is gone; nothing is placed until the next `Connected`.
     Disconnected,
     /// An attempt ended. Repeated until it is acknowledged.
-    Ended { key: AttemptKey, outcome: Box<Outcome> },
+    Ended {
+        key: AttemptKey,
+        outcome: Box<Outcome>,
+    },
     /// An environment is ready, or cannot be built.
-    Prepared { requirements: Vec<String>, result: Result<Box<EnvironmentLock>, String> },
+    Prepared {
+        requirements: Vec<String>,
+        result: Result<Box<EnvironmentLock>, String>,
+    },
     Committed(BatchId),
     /// The batch is not in the log and never will be: a short reason for whoever waits.
     NotCommitted(BatchId, String),
@@ -46,14 +64,36 @@ pub enum In {
 #[derive(Clone, Debug)]
 pub enum Out {
     Append(Batch),
-    Launch { launch: Box<Launch>, epoch: Epoch },
-    Kill { key: AttemptKey, why: KillReason },
+    Launch {
+        launch: Box<Launch>,
+        epoch: Epoch,
+    },
+    Kill {
+        key: AttemptKey,
+        why: KillReason,
+    },
     Acknowledge(AttemptKey),
-    Prepare { requirements: Vec<String> },
-    Return { run: RunId, parent: model::NodeId, n: u32, name: String, counter: u32, child: model::NodeId },
-    Answer { ticket: Ticket, result: Result<(), Denied> },
+    Prepare {
+        requirements: Vec<String>,
+    },
+    Return {
+        run: RunId,
+        parent: model::NodeId,
+        n: u32,
+        name: String,
+        counter: u32,
+        child: model::NodeId,
+    },
+    Answer {
+        ticket: Ticket,
+        result: Result<(), Denied>,
+    },
     /// Durable events of a run, for those who watch it: the number of the first, and the events.
-    Publish { run: RunId, first: u64, events: Vec<Recorded> },
+    Publish {
+        run: RunId,
+        first: u64,
+        events: Vec<Recorded>,
+    },
     /// The state of this run ran ahead of a log that did not follow: load it again.
     Reload(RunId),
     /// The run owes nothing more and left memory.
@@ -195,6 +235,10 @@ impl Pump {
     fn load(&mut self, id: RunId, events: &[Recorded], resumed: bool, out: &mut Vec<Out>) {
         self.away.remove(&id);
         self.admission.forget(&id);
+        if events.is_empty() {
+            // It was never created: there is nothing to go on with.
+            return;
+        }
         let run = Run::load(events, resumed);
         let owed = engine::outstanding(&run.state);
         self.runs.insert(id.clone(), run);
@@ -202,11 +246,24 @@ impl Pump {
             if planted::is(Bug::TimerLostOnRestart) && matches!(command, Command::WakeAt(_)) {
                 continue;
             }
-            self.follow(&id, command, out);
+            // What has an outcome is not launched, nor lost.
+            let over = matches!(&command, Command::Launch { launch, .. } if self.unacknowledged.contains_key(&launch.key));
+            if !over {
+                self.follow(&id, command, out);
+            }
         }
         let again: Vec<AttemptKey> = self.unacknowledged.keys().filter(|key| key.run == id).cloned().collect();
         let mut reports = Vec::new();
         for key in again {
+            let run = self.runs.get(&id);
+            if !run.is_some_and(|run| run.awaits(&key)) {
+                if !run.is_some_and(|run| run.is_ending(&key)) {
+                    // Its end was in the log before.
+                    self.unacknowledged.remove(&key);
+                    out.push(Out::Acknowledge(key));
+                }
+                continue;
+            }
             self.admission.release(&key);
             if let Some(outcome) = self.unacknowledged.get(&key) {
                 reports.push(Report { node: key.node, n: key.n, what: ReportKind::Ended(outcome.clone()) });
@@ -223,14 +280,15 @@ impl Pump {
             Input::Call(call) => Some(AttemptKey { run: id.clone(), node: call.parent, n: call.n }),
             _ => None,
         };
-        if matches!(input, Input::Submit(_)) && !self.runs.contains_key(&id) {
+        if matches!(input, Input::Submit(_)) && !self.runs.contains_key(&id) && !self.away.contains(&id) {
             self.runs.insert(id.clone(), Run::new());
         }
         let denied = |refusal| Out::Answer { ticket, result: Err(Denied::Refused(refusal)) };
         match self.runs.get_mut(&id) {
             None if self.away.contains(&id) => {
-                let why = "the store could not be written just now, and the run is being read again".to_string();
-                out.push(Out::Answer { ticket, result: Err(Denied::Store(why)) });
+                let why =
+                    "the store could not be written just now, and the run is being read again; try again in a moment";
+                out.push(Out::Answer { ticket, result: Err(Denied::Store(why.into())) });
             }
             None => out.push(denied(Refusal::NoRun)),
             // Resuming a run that goes on anyway is attaching to it.
@@ -306,8 +364,13 @@ impl Pump {
         out: &mut Vec<Out>,
     ) {
         let Some(run) = self.runs.get(&key.run) else {
-            // A run that is over or was deleted: nobody waits for this.
-            out.push(Out::Acknowledge(key));
+            if self.away.contains(&key.run) {
+                // Its run hears of it when it is back.
+                self.unacknowledged.entry(key).or_insert(outcome);
+            } else {
+                // A run that is over or was deleted: nobody waits for this.
+                out.push(Out::Acknowledge(key));
+            }
             return;
         };
         if self.unacknowledged.contains_key(&key) {

@@ -1,11 +1,11 @@
 //! Places: granted, taken, lent to the calls of an attempt, given back; and what waits for an environment before it asks for one.
 //! It must never weigh who comes first: that is the admission's.
 
-use super::{Out, Pump, Run};
+use super::{Out, Pump};
 use model::command::Place;
 use model::input::ReportKind;
 use model::record::EnvironmentLock;
-use model::{AttemptKey, Command, Exit, Input, Outcome, RunId};
+use model::{AttemptKey, Command, Exit, Input, Outcome};
 
 impl Pump {
     /// Takes the place of an attempt that runs; one that waits for its calls holds none.
@@ -49,7 +49,12 @@ impl Pump {
         self.preparing.entry(requirements).or_default().push(place);
     }
 
-    pub(super) fn prepared(&mut self, requirements: Vec<String>, result: Result<Box<EnvironmentLock>, String>, out: &mut Vec<Out>) {
+    pub(super) fn prepared(
+        &mut self,
+        requirements: Vec<String>,
+        result: Result<Box<EnvironmentLock>, String>,
+        out: &mut Vec<Out>,
+    ) {
         let waiting = self.preparing.remove(&requirements).unwrap_or_default();
         if result.is_ok() {
             self.ready.insert(requirements);

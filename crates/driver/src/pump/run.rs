@@ -100,7 +100,8 @@ impl Run {
 
     /// Whether the end of this attempt is decided and not durable.
     pub fn is_ending(&self, key: &AttemptKey) -> bool {
-        let ends = |event: &Recorded| matches!(&event.event, Event::AttemptEnded(e) if e.node == key.node && e.n == key.n);
+        let ends =
+            |event: &Recorded| matches!(&event.event, Event::AttemptEnded(e) if e.node == key.node && e.n == key.n);
         self.fresh.iter().chain(self.flying.iter().flatten()).any(ends)
     }
 
@@ -121,7 +122,8 @@ impl Run {
 
     /// Nothing is under way, and nothing that may be done is owed.
     pub fn is_idle(&self) -> bool {
-        let running = engine::outstanding(&self.state).iter().any(|c| matches!(c, Command::Launch { .. } | Command::Kill { .. }));
+        let running =
+            engine::outstanding(&self.state).iter().any(|c| matches!(c, Command::Launch { .. } | Command::Kill { .. }));
         self.is_durable() && self.answers.is_empty() && (!self.resumed || self.state.is_ended()) && !running
     }
 

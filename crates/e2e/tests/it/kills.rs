@@ -80,7 +80,7 @@ fn kill_while_it_runs(home: &Home, file: &str, name: &str, chance: &mut Chance) 
         std::thread::sleep(Duration::from_micros(chance.below(300_000)));
         let kinds = ["__holder", "__runner", "run", "resume"];
         let all: Vec<(&str, i32)> =
-            kinds.iter().flat_map(|kind| ours(home, kind).into_iter().map(|pid| (*kind, pid))).collect();
+            kinds.iter().flat_map(|kind| home.processes(kind).into_iter().map(|pid| (*kind, pid))).collect();
         if !all.is_empty() {
             let (kind, pid) = all[chance.below(all.len() as u64) as usize];
             signal(pid, Signal::KILL);
@@ -93,17 +93,6 @@ fn kill_while_it_runs(home: &Home, file: &str, name: &str, chance: &mut Chance) 
     // It attaches, finds that its holder is gone, or is dead: all of them are well.
     let _ = client.wait();
     killed
-}
-
-/// Processes of ours. What an init has forked is the task's, even in the moment before it becomes the task's program.
-fn ours(home: &Home, kind: &str) -> Vec<i32> {
-    let all = home.processes(kind);
-    let parent = |pid: &i32| {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest).to_string();
-        after_name.split_whitespace().nth(1).and_then(|word| word.parse::<i32>().ok()).filter(|pid| all.contains(pid))
-    };
-    all.iter().filter(|pid| parent(pid).and_then(|init| parent(&init)).is_none()).copied().collect()
 }
 
 fn spawn(home: &Home, args: &[&str]) -> Child {

@@ -163,3 +163,93 @@ fn start(inner: &Inner) -> io::Result<()> {
         _ => Err(io::Error::other(format!("it did not start; see {}", inner.home.runner_log().display()))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Catalogue, Executor, Local, LocalSettings};
+    use model::attempt::{Amounts, Launch, Profile, Wanted};
+    use model::{NodeId, RunId};
+    use std::os::unix::net::UnixListener;
+
+    /// The other end of a connection: greets, and knows nothing.
+    fn greet(listener: &UnixListener) -> (UnixStream, Incoming) {
+        let (mut stream, _) = listener.accept().expect("a holder");
+        let mut incoming = Incoming::default();
+        assert!(matches!(next(&mut stream, &mut incoming), ToRunner::Hello { .. }));
+        let hello = FromRunner::Hello {
+            protocol: RUNNER_PROTOCOL,
+            build: "test".into(),
+            epoch: Epoch("e".into()),
+            known: Vec::new(),
+            notices: Vec::new(),
+            sandboxes: false,
+        };
+        let mut bytes = Vec::new();
+        frame::encode(&hello, &mut bytes).expect("a frame");
+        stream.write_all(&bytes).expect("the greeting");
+        (stream, incoming)
+    }
+
+    fn next(stream: &mut UnixStream, incoming: &mut Incoming) -> ToRunner {
+        let mut buffer = vec![0; READ_BYTES];
+        loop {
+            if let Some(frame) = incoming.next().expect("a frame") {
+                return frame;
+            }
+            let got = stream.read(&mut buffer).expect("bytes");
+            assert_ne!(got, 0, "the holder hung up");
+            incoming.push(&buffer[..got]);
+        }
+    }
+
+    fn launch() -> Launch {
+        Launch {
+            key: AttemptKey { run: RunId("r".into()), node: NodeId(1), n: 0 },
+            run_name: "r".into(),
+            node_name: "r".into(),
+            template: "t".into(),
+            image: "busybox".into(),
+            command: vec!["/bin/sh".into()],
+            args: Vec::new(),
+            script: None,
+            working_dir: None,
+            env: Vec::new(),
+            mounts: Vec::new(),
+            inputs: Vec::new(),
+            outputs: Wanted::default(),
+            requests: Amounts::default(),
+            limits: Amounts::default(),
+            deadline_s: None,
+            grace_s: 1,
+            python_requirements: Vec::new(),
+            profile: Profile::Trusted,
+            source: None,
+            directory: Some("/".into()),
+        }
+    }
+
+    #[test]
+    fn a_spawn_that_was_lost_with_its_connection_is_sent_again() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let home = crate::home::Home::new(dir.path());
+        let listener = UnixListener::bind(home.socket()).expect("a socket");
+        let settings = LocalSettings {
+            home: dir.path().to_path_buf(),
+            runner: vec!["/nowhere/towpath".into()],
+            artifacts: artifacts::Store::open(&dir.path().join("artifacts")).expect("a store"),
+            images: Catalogue::load(&dir.path().join("images.toml")).expect("images"),
+        };
+        let (sender, events) = std::sync::mpsc::channel();
+        let tell = move |event| drop(sender.send(event));
+        let local = Local::start(settings, Box::new(tell)).expect("an executor");
+        let (mut stream, mut incoming) = greet(&listener);
+        assert!(matches!(events.recv(), Ok(crate::ExecutorEvent::Connected { .. })));
+        local.launch(launch(), &Epoch("e".into()));
+        assert!(matches!(next(&mut stream, &mut incoming), ToRunner::Spawn(spawn) if spawn.key == launch().key));
+        drop(stream);
+        // The same runner, which never read it.
+        let (mut stream, mut incoming) = greet(&listener);
+        assert!(matches!(next(&mut stream, &mut incoming), ToRunner::Spawn(spawn) if spawn.key == launch().key));
+    }
+}

@@ -92,7 +92,9 @@ impl Site {
             let private = layout.scratch.join("inputs").join(index.to_string());
             let whole = input.sub_path.is_empty() && input.mode.is_none() && !input.recurse_mode;
             match &input.artifact.content {
-                Content::Tree(digest) if sandboxed && input.mode.is_none() && self.is_directory(digest, &input.sub_path) => {
+                Content::Tree(digest)
+                    if sandboxed && input.mode.is_none() && self.is_directory(digest, &input.sub_path) =>
+                {
                     let from = self.store.tree_path(digest).join(relative(&input.sub_path));
                     layout.bind(&from, &input.path, BindKind::Overlay);
                 }

@@ -67,7 +67,7 @@ struct State {
     /// Outcomes of attempts that nobody has launched since this holder began.
     stashed: BTreeMap<AttemptKey, Ended>,
     /// Attempts that were acknowledged while the runner still ran them: at their ends there is nobody to ask.
-    unwanted: BTreeSet<AttemptKey>,
+    unwanted: BTreeMap<AttemptKey, Option<Arc<Launch>>>,
     /// Launches that came while there was no runner.
     waiting: Vec<(Launch, Epoch)>,
     gpus_taken: BTreeMap<AttemptKey, Vec<u32>>,
@@ -327,12 +327,13 @@ impl Inner {
     /// The runner says that an attempt ended.
     fn ended(&self, key: AttemptKey, ended: Ended) {
         let mut state = self.state();
+        if let Some(launch) = state.unwanted.remove(&key) {
+            state.acknowledge(&key);
+            state.gpus_taken.remove(&key);
+            drop(state);
+            return self.job(Job::CleanUp(key, launch));
+        }
         match state.attempts.get_mut(&key) {
-            None if state.unwanted.remove(&key) => {
-                state.acknowledge(&key);
-                drop(state);
-                self.job(Job::CleanUp(key, None));
-            }
             None => {
                 state.stashed.insert(key, ended);
             }
@@ -491,8 +492,8 @@ impl State {
         };
         link.send(&ToRunner::Acknowledge { key: key.clone() });
         if runs {
-            self.attempts.remove(key);
-            self.unwanted.insert(key.clone());
+            let launch = self.attempts.remove(key).map(|attempt| attempt.launch);
+            self.unwanted.insert(key.clone(), launch);
         }
         runs
     }

@@ -12,6 +12,8 @@ pub const TESTS: &[Test] = &[
     ("an_idle_runner_leaves_with_its_holder", an_idle_runner_leaves_with_its_holder),
     ("attempts_die_with_their_runner", attempts_die_with_their_runner),
     ("what_escaped_a_dead_runner_is_swept", what_escaped_a_dead_runner_is_swept),
+    ("an_outcome_outlives_the_runner_that_told_it", an_outcome_outlives_the_runner_that_told_it),
+    ("an_attempt_that_nobody_wants_is_forgotten_at_its_end", an_attempt_that_nobody_wants_is_forgotten_at_its_end),
     ("a_killed_init_is_a_lost_attempt", a_killed_init_is_a_lost_attempt),
     ("another_epoch_is_lost", another_epoch_is_lost),
     ("a_kill_before_the_launch_wins", a_kill_before_the_launch_wins),
@@ -101,6 +103,36 @@ fn what_escaped_a_dead_runner_is_swept() {
     world.wait("the loss", |event| matches!(event, ExecutorEvent::Disconnected).then_some(()));
     world.wait_connected();
     until("it is swept", || !is_alive(daemon));
+}
+
+fn an_outcome_outlives_the_runner_that_told_it() {
+    let mut world = World::new();
+    let launch = world.sh(Trusted, "exit 4");
+    assert_eq!(world.run(&launch).exit, Exit::Exited(4));
+    kill(world.runner_pid(), 9);
+    world.wait("the loss", |event| matches!(event, ExecutorEvent::Disconnected).then_some(()));
+    world.wait_connected();
+    assert_eq!(world.known, std::slice::from_ref(&launch.key));
+    assert_eq!(world.run(&launch).exit, Exit::Exited(4));
+}
+
+fn an_attempt_that_nobody_wants_is_forgotten_at_its_end() {
+    let mut world = World::new();
+    let (go, here) = (world.path("go"), world.path("here"));
+    let launch = world.sh(Trusted, &format!("touch {here}; while [ ! -e {go} ]; do sleep 0.01; done"));
+    world.launch(&launch);
+    until("the task", || Path::new(&here).exists());
+    world.close();
+    world.open();
+    assert_eq!(world.known, std::slice::from_ref(&launch.key));
+    world.local().acknowledge(&launch.key);
+    let scratch = executor::home::Home::new(&world.home()).scratch(&launch.key);
+    assert!(scratch.exists(), "it still runs");
+    std::fs::write(&go, "").expect("go");
+    until("its directory is removed", || !scratch.exists());
+    world.close();
+    world.open();
+    assert_eq!(world.known, []);
 }
 
 fn a_killed_init_is_a_lost_attempt() {

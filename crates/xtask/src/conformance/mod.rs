@@ -19,8 +19,8 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use tree::RunTree;
 
-const AT_ONCE: usize = 2;
-const PATIENCE: Duration = Duration::from_secs(60);
+const AT_ONCE: usize = 4;
+const PATIENCE: Duration = Duration::from_secs(240);
 /// `towpath run` ends with it when nothing was run: bad usage, or a workflow that is invalid or uses what is not supported.
 const REFUSED: i32 = 2;
 
@@ -109,10 +109,11 @@ fn run(binary: &Path, case: &Case, home: &Path) -> Result<Outcome> {
     let store = home.join("home");
     let mut command = Command::new(binary);
     command
+        // Places for all that only sleeps.
         .arg("run")
         .arg(&case.manifest)
         .args(&case.templates)
-        .args(["--name", name, "-o", "json", "--home"])
+        .args(["--name", name, "-j", "16", "-o", "json", "--home"])
         .arg(&store);
     command.stdin(Stdio::null()).stdout(File::create(&printed)?).stderr(File::create(&said)?);
     let status = wait(command, PATIENCE)?;
