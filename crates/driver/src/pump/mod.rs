@@ -136,7 +136,7 @@ pub struct Pump {
     lent: BTreeMap<AttemptKey, model::attempt::Amounts>,
     /// Places that wait for an environment, by its requirements.
     preparing: BTreeMap<Vec<String>, Vec<Place>>,
-    ready: BTreeSet<Vec<String>>,
+    ready: BTreeMap<Vec<String>, Box<EnvironmentLock>>,
     next_batch: BatchId,
     /// Runs whose events are in each batch that is under way.
     in_flight: BTreeMap<BatchId, Vec<RunId>>,
@@ -157,7 +157,7 @@ impl Pump {
             away: BTreeSet::new(),
             lent: BTreeMap::new(),
             preparing: BTreeMap::new(),
-            ready: BTreeSet::new(),
+            ready: BTreeMap::new(),
             next_batch: 0,
             in_flight: BTreeMap::new(),
             unacknowledged: BTreeMap::new(),
@@ -247,7 +247,8 @@ impl Pump {
                 continue;
             }
             // What has an outcome is not launched, nor lost.
-            let over = matches!(&command, Command::Launch { launch, .. } if self.unacknowledged.contains_key(&launch.key));
+            let over =
+                matches!(&command, Command::Launch { launch, .. } if self.unacknowledged.contains_key(&launch.key));
             if !over {
                 self.follow(&id, command, out);
             }
@@ -301,7 +302,9 @@ impl Pump {
                         None => out.push(denied(refusal)),
                     }
                 } else if resume {
-                    self.resume(&id, out);
+                    if let Some(run) = self.runs.get_mut(&id) {
+                        run.resume_when_durable();
+                    }
                 } else if let Some(key) = caller {
                     self.lend_place(&key);
                 }
@@ -398,7 +401,8 @@ impl Pump {
     fn follow(&mut self, id: &RunId, command: Command, out: &mut Vec<Out>) {
         let resumed = self.is_resumed(id);
         match command {
-            Command::Place(_) if !resumed => self.keep_back(id, command),
+            // A run that nobody resumed neither starts anything nor runs into a timer.
+            Command::Place(_) | Command::WakeAt(_) if !resumed => self.keep_back(id, command),
             Command::Place(place) => self.wants_place(place, out),
             Command::Launch { launch, epoch } => self.launch(id, launch, epoch, out),
             Command::Kill { key, why } => self.kill(id, key, why, out),
@@ -446,12 +450,16 @@ impl Pump {
     /// One batch of everything that was decided in this step.
     fn append(&mut self, out: &mut Vec<Out>) {
         let mut appends = Vec::new();
+        let mut released = Vec::new();
         for (id, run) in &mut self.runs {
             if let Some(append) = run.take_append(id) {
                 appends.push(append);
             } else if run.is_durable() {
-                run.release_now(out);
+                released.extend(run.release_now(out).into_iter().map(|command| (id.clone(), command)));
             }
+        }
+        for (id, command) in released {
+            self.follow(&id, command, out);
         }
         if !appends.is_empty() {
             let id = self.next_batch;
@@ -468,6 +476,9 @@ impl Pump {
             let acknowledged = run.durable_ends();
             for command in commands {
                 self.follow(&id, command, out);
+            }
+            if self.runs.get_mut(&id).is_some_and(Run::resumes_now) {
+                self.resume(&id, out);
             }
             self.recheck(&id, out);
             for (node, n) in acknowledged {

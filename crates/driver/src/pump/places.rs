@@ -39,7 +39,11 @@ impl Pump {
 
     pub(super) fn wants_place(&mut self, place: Place, out: &mut Vec<Out>) {
         let requirements = place.python_requirements.clone();
-        if requirements.is_empty() || self.ready.contains(&requirements) {
+        if let Some(lock) = self.ready.get(&requirements).cloned() {
+            self.is_ready(&place, lock, out);
+            return;
+        }
+        if requirements.is_empty() {
             self.admission.wish(&place);
             return;
         }
@@ -56,21 +60,25 @@ impl Pump {
         out: &mut Vec<Out>,
     ) {
         let waiting = self.preparing.remove(&requirements).unwrap_or_default();
-        if result.is_ok() {
-            self.ready.insert(requirements);
+        if let Ok(lock) = &result {
+            self.ready.insert(requirements, lock.clone());
         }
         for place in waiting {
-            let id = place.key.run.clone();
             match &result {
-                Ok(lock) => {
-                    let _ = self.decide(&id, Input::Environment(lock.clone()), None, out);
-                    self.admission.wish(&place);
-                }
+                Ok(lock) => self.is_ready(&place, lock.clone(), out),
                 Err(reason) => {
                     let outcome = Outcome::bare(Exit::NotStarted(reason.clone()), self.now);
                     self.report(&place.key, ReportKind::Ended(Box::new(outcome)), out);
                 }
             }
+        }
+    }
+
+    /// The environment of a wish is there: the run records its lock (once), and the wish stands.
+    fn is_ready(&mut self, place: &Place, lock: Box<EnvironmentLock>, out: &mut Vec<Out>) {
+        // A run that is being read again wishes anew when it is back.
+        if self.decide(&place.key.run, Input::Environment(lock), None, out).is_ok() {
+            self.admission.wish(place);
         }
     }
 

@@ -8,7 +8,7 @@ use model::input::Stamped;
 use model::planted::{self, Bug};
 use model::row::RowChange;
 use model::{AttemptKey, Command, Event, NodeId, Refusal, RunId};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use views::rows::{RunRow, refs};
 
 pub(super) struct Run {
@@ -28,6 +28,10 @@ pub(super) struct Run {
     flying: VecDeque<Vec<Recorded>>,
     commands: VecDeque<(u64, Command)>,
     answers: VecDeque<(u64, Ticket, Result<(), Refusal>)>,
+    /// Nodes that ever called: only they can wait for calls.
+    callers: BTreeSet<NodeId>,
+    /// How many events must be durable before the resumption that was asked for counts.
+    resumes_after: Option<u64>,
     /// A worker connected while events were under way: what it is owed is looked at when they are durable.
     pub unchecked: bool,
     /// Attempts whose end became durable with the last commit.
@@ -47,6 +51,8 @@ impl Run {
             flying: VecDeque::new(),
             commands: VecDeque::new(),
             answers: VecDeque::new(),
+            callers: BTreeSet::new(),
+            resumes_after: None,
             unchecked: false,
             ends: Vec::new(),
         }
@@ -57,6 +63,7 @@ impl Run {
         for event in events {
             evolve(&mut run.state, event);
             run.row.apply(event);
+            run.note_call(event);
         }
         run.resumed = resumed;
         run.durable = events.len() as u64;
@@ -73,6 +80,7 @@ impl Run {
         self.decided += decided.events.len() as u64;
         for event in &decided.events {
             self.row.apply(event);
+            self.note_call(event);
         }
         self.fresh.extend(decided.events);
         let mut early = Vec::new();
@@ -91,11 +99,31 @@ impl Run {
         self.answers.push_back((self.decided, ticket, result));
     }
 
+    fn note_call(&mut self, recorded: &Recorded) {
+        if let Event::CallAdded(call) = &recorded.event {
+            self.callers.insert(call.parent);
+        }
+    }
+
+    /// The run may start attempts as soon as what was decided so far is durable.
+    pub fn resume_when_durable(&mut self) {
+        self.resumes_after = Some(self.decided);
+    }
+
+    /// Whether the resumption that was asked for counts now. True once.
+    pub fn resumes_now(&mut self) -> bool {
+        let due = self.resumes_after.is_some_and(|after| after <= self.durable);
+        if due {
+            self.resumes_after = None;
+        }
+        due
+    }
+
     /// Whether a child that this node called for has not ended.
     pub fn waits_for_calls(&self, node: NodeId) -> bool {
         let of_node = |place: &Placement| matches!(place, Placement::Under(parent) if *parent == node);
-        let is_leaf = self.state.nodes().get(node.index()).is_some_and(|n| matches!(n.body, engine::Body::Leaf(_)));
-        is_leaf && self.state.nodes().iter().any(|child| of_node(&child.place) && !child.phase.is_fulfilled())
+        self.callers.contains(&node)
+            && self.state.nodes().iter().any(|child| of_node(&child.place) && !child.phase.is_fulfilled())
     }
 
     /// Whether the end of this attempt is decided and not durable.
@@ -122,9 +150,9 @@ impl Run {
 
     /// Nothing is under way, and nothing that may be done is owed.
     pub fn is_idle(&self) -> bool {
-        let running =
-            engine::outstanding(&self.state).iter().any(|c| matches!(c, Command::Launch { .. } | Command::Kill { .. }));
-        self.is_durable() && self.answers.is_empty() && (!self.resumed || self.state.is_ended()) && !running
+        let owes = |command: &Command| matches!(command, Command::Launch { .. } | Command::Kill { .. });
+        let quiet = self.is_durable() && self.answers.is_empty() && self.resumes_after.is_none();
+        quiet && (!self.resumed || self.state.is_ended()) && !engine::outstanding(&self.state).iter().any(owes)
     }
 
     /// The events that no batch has yet, as an append after those under way.
@@ -167,19 +195,9 @@ impl Run {
         commands
     }
 
-    /// Answers of wishes that made no events. Commands without events are answers too (`Return`).
-    pub fn release_now(&mut self, out: &mut Vec<Out>) {
-        let commands = self.release(out);
-        for command in commands {
-            if let Command::Return { parent, n, name, counter, child } = command {
-                let run = self.state_id();
-                out.push(Out::Return { run, parent, n, name, counter, child });
-            }
-        }
-    }
-
-    fn state_id(&self) -> RunId {
-        self.row.id()
+    /// Answers of wishes that made no events, and the commands that are answers as well (`Return`).
+    pub fn release_now(&mut self, out: &mut Vec<Out>) -> Vec<Command> {
+        self.release(out)
     }
 
     pub fn durable_ends(&mut self) -> Vec<(NodeId, u32)> {
