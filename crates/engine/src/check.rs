@@ -73,7 +73,8 @@ impl State {
             match (&node.body, node.kind) {
                 (Body::Retry(retry), _) => {
                     let active = |id: &&NodeId| !self.node(**id).phase.is_fulfilled();
-                    tally.active += retry.tries.iter().filter(active).filter(|id| self.open_calls(**id) == 0).count() as u32;
+                    tally.active +=
+                        retry.tries.iter().filter(active).filter(|id| self.open_calls(**id) == 0).count() as u32;
                 }
                 (Body::TaskGroup(group) | Body::StepGroup(group), _) => {
                     stack.extend(&group.children);

@@ -53,11 +53,17 @@ fn cascade(draft: &mut Draft<'_>) {
     }
 }
 
-/// A node ended: whoever holds it goes on.
+/// A node ended: tries that wait for room go on, then whoever holds the node.
 fn ended(draft: &mut Draft<'_>, id: NodeId) {
-    let state = draft.state();
-    let Some(container) = state.container(id) else { return end_run(draft, id) };
-    match state.node(container).kind {
+    let Some(container) = draft.state().container(id) else { return end_run(draft, id) };
+    let boundary = limited_boundary(draft.state(), id);
+    if boundary.is_some() {
+        try_again(draft, boundary);
+    }
+    if draft.was_full {
+        try_again(draft, None);
+    }
+    match draft.state().node(container).kind {
         NodeKind::StepGroup => steps::advance(draft, container),
         NodeKind::Steps => steps::group_ended(draft, container, id),
         NodeKind::TaskGroup => dag::advance_group(draft, container),
@@ -70,12 +76,18 @@ fn ended(draft: &mut Draft<'_>, id: NodeId) {
 
 /// The boundary's own limit may have room again: its other call sites go on, not only those of the node's container.
 fn share_room(draft: &mut Draft<'_>, id: NodeId) {
-    let state = draft.state();
-    let Some(boundary) = state.node(id).boundary else { return };
-    if state.template_of(boundary).is_some_and(|template| template.parallelism.is_some()) {
+    if let Some(boundary) = limited_boundary(draft.state(), id) {
+        try_again(draft, Some(boundary));
         // After a failure that ends the boundary, call sites that start no more end their groups.
-        go_on(draft, Some(boundary), |state| sites::has_room(state, boundary) || sites::failed_fast(state, boundary));
+        let may = |state: &State| sites::has_room(state, boundary) || sites::failed_fast(state, boundary);
+        go_on(draft, Some(boundary), may);
     }
+}
+
+/// The boundary that a node stands in, if its template has a limit.
+fn limited_boundary(state: &State, id: NodeId) -> Option<NodeId> {
+    let limited = |id: &NodeId| state.template_of(*id).is_some_and(|template| template.parallelism.is_some());
+    state.node(id).boundary.filter(limited)
 }
 
 /// Lets waiting tries and call sites start where the run's own limit has room again. True if something moved.
@@ -87,23 +99,30 @@ fn fill(draft: &mut Draft<'_>) -> bool {
     let before = state.nodes.len();
     if sites::is_overfull(state) {
         // Nothing starts any more: what waited ends.
+        try_again(draft, None);
         go_on(draft, None, |_| true);
     } else if draft.was_full {
+        try_again(draft, None);
         go_on(draft, None, sites::run_has_room);
     }
     // A call site that may start no more ends its group instead.
     draft.state().nodes.len() > before || !draft.ended.is_empty()
 }
 
-/// Follows the nodes that wait for room, of one boundary or of the run, in order: first Retry nodes, then call sites.
-fn go_on(draft: &mut Draft<'_>, boundary: Option<NodeId>, may: impl Fn(&State) -> bool) {
+/// Follows Retry nodes whose next try waits for room, of one boundary or of the run, in their order, as far as there is room.
+/// They come before call sites, which have not begun.
+fn try_again(draft: &mut Draft<'_>, boundary: Option<NodeId>) {
     let mut from = NodeId::ROOT;
-    while let Some(id) = draft.state().wanting.next(boundary, from).filter(|_| may(draft.state())) {
+    while let Some(id) = draft.state().wanting.next(boundary, from).filter(|_| sites::run_has_room(draft.state())) {
         from = NodeId(id.0 + 1);
         if retries::has_room(draft.state(), id) {
             retries::follow(draft, id);
         }
     }
+}
+
+/// Lets call sites that wait for room start, of one boundary or of the run, in the order of their nodes.
+fn go_on(draft: &mut Draft<'_>, boundary: Option<NodeId>, may: impl Fn(&State) -> bool) {
     let mut from = NodeId::ROOT;
     while let Some(id) = draft.state().willing.next(boundary, from).filter(|_| may(draft.state())) {
         from = NodeId(id.0 + 1);

@@ -238,8 +238,10 @@ impl Reader<'_> {
             return self.take(")").then_some(holds);
         }
         self.space();
-        let rest = core::str::from_utf8(&self.text[self.at..]).ok()?;
-        match pieces(rest).first()? {
+        // Only as far as a name and its result may reach: a text may have a hundred thousand of them.
+        let reach = self.text[self.at..].iter().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.'));
+        let word = core::str::from_utf8(&self.text[self.at..self.at + reach.count()]).ok()?;
+        match pieces(word).first()? {
             // A name that begins with a digit is no identifier of expr.
             Piece::Result(task, result) if task.as_bytes()[0].is_ascii_alphabetic() => {
                 self.at += task.len() + 1 + result.len();

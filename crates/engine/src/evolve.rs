@@ -24,7 +24,9 @@ pub fn evolve(state: &mut State, recorded: &Recorded) {
         Event::AttemptAdded { node, n } => attempt_added(state, *node, *n),
         Event::NodeEnded(ended) => node_ended(state, ended, at),
         Event::LoopOpened(opened) => loop_opened(state, opened),
-        Event::RetryDelayed { node, until, message } => retry_delayed(state, *node, (*until > at).then_some(*until), message),
+        Event::RetryDelayed { node, until, message } => {
+            retry_delayed(state, *node, (*until > at).then_some(*until), message)
+        }
         Event::EnvironmentLocked(lock) => {
             state.locked.insert(lock.requirements.clone());
         }

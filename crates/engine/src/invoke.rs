@@ -25,7 +25,9 @@ pub(crate) fn is_full(state: &State) -> bool {
 
 /// What is told of the node that would be one too many.
 pub(crate) fn full() -> String {
-    format!("the run has {NODES_MAX} nodes, and may have no more: give its loops fewer items, or split it into several runs")
+    format!(
+        "the run has {NODES_MAX} nodes, and may have no more: give its loops fewer items, or split it into several runs"
+    )
 }
 
 /// A node to be: everything about it but its kind and its inputs.
@@ -150,4 +152,117 @@ pub(crate) fn add(
         retried: call.retried,
     })));
     node
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{decide, next_wake};
+    use alloc::vec::Vec;
+    use model::attempt::Profile;
+    use model::input::{Report, ReportKind, Stamped};
+    use model::record::Source;
+    use model::{Exit, Input, Outcome, RunId, RunPhase, RunRecord, Time};
+
+    fn give(state: &mut State, at: Time, input: Input) {
+        let mut draft = Draft::new(state, at);
+        decide(&mut draft, &Stamped { at, seed: 0, input }).expect("a sound input");
+        draft.finish();
+        state.check().expect("sound indexes");
+    }
+
+    /// Plays a run to its end; every leaf ends with this exit.
+    fn play(spec: &str, exit: i32) -> State {
+        let text = format!(
+            "{{apiVersion: argoproj.io/v1alpha1, kind: Workflow, metadata: {{name: wf}}, spec: {{entrypoint: main, {spec}}}}}"
+        );
+        let files = [::spec::SourceFile { name: "plan.yaml".into(), text }];
+        let plan = ::spec::compile(&files, &::spec::Options::default()).plans.remove(0);
+        let record = RunRecord {
+            id: RunId("uid".into()),
+            name: "wf".into(),
+            plan,
+            parameters: Vec::new(),
+            artifacts: Vec::new(),
+            created_at: Time(1),
+            version: "1".into(),
+            trigger: "test".into(),
+            profile: Profile::Standard,
+            source: Source::default(),
+            environments: Vec::new(),
+        };
+        let mut state = State::default();
+        give(&mut state, Time(1), Input::Submit(Box::new(record)));
+        let mut at = Time(1);
+        for _ in 0..500 {
+            let open: Vec<NodeId> = state.open_attempts.iter().copied().collect();
+            let outcome = || Outcome::bare(Exit::Exited(exit), at);
+            let report = |node| Report { node, n: 0, what: ReportKind::Ended(Box::new(outcome())) };
+            match (open.first(), next_wake(&state)) {
+                (Some(first), _) => give(&mut state, at, Input::Reports([report(*first)].into())),
+                (None, Some(wake)) => {
+                    at = wake;
+                    give(&mut state, at, Input::Woke);
+                }
+                (None, None) => break,
+            }
+        }
+        assert!(state.is_ended(), "the run is stuck: {:#?}", state.nodes);
+        state
+    }
+
+    const LEAF: &str = "{name: leaf, container: {image: i, command: [run]}}";
+
+    /// The run's phase, how many nodes there are, and the messages of those that were refused.
+    fn ends(spec: &str, exit: i32) -> (RunPhase, usize, usize) {
+        let state = play(&format!("{spec}, {LEAF}]"), exit);
+        let refused = state.nodes.iter().filter(|node| node.message.contains(&full())).count();
+        (state.phase.expect("it was created"), state.nodes.len(), refused)
+    }
+
+    fn looped(name: &str, count: u32) -> String {
+        format!("{{name: {name}, template: leaf, withSequence: {{count: '{count}'}}}}")
+    }
+
+    #[test]
+    fn one_node_too_many_is_an_error_and_no_further_one_is_made() {
+        let most = NODES_MAX as usize;
+        let (a, b, c) = (looped("a", 20), looped("b", 17), looped("c", 30));
+        let dag = |head: &str| format!("{head} templates: [{{name: main, dag: {{tasks: [{a}, {b}, {c}]}}}}");
+        let steps = |head: &str| format!("{head} templates: [{{name: main, steps: [[{a}, {b}], [{c}]]}}");
+        // Two loops and what is around them just fit.
+        let fits = format!("templates: [{{name: main, dag: {{tasks: [{a}, {b}]}}}}");
+        assert_eq!(ends(&fits, 0), (RunPhase::Succeeded, most, 0));
+        for head in ["", "parallelism: 1,", "parallelism: 3,"] {
+            let (phase, nodes, refused) = ends(&dag(head), 0);
+            assert!(phase != RunPhase::Succeeded && nodes == most + 1 && refused == 1, "DAG {head}: {nodes} {refused}");
+            let (phase, nodes, refused) = ends(&steps(head), 0);
+            assert!(phase == RunPhase::Failed && nodes <= most + 1 && refused >= 1, "steps {head}: {nodes} {refused}");
+        }
+        let both = format!("parallelism: 2, templates: [{{name: main, steps: [[{a}, {c}]]}}");
+        let (phase, nodes, refused) = ends(&both, 0);
+        assert!(phase == RunPhase::Failed && nodes == most + 1 && refused >= 2, "{phase:?} {nodes} {refused}");
+    }
+
+    #[test]
+    fn tries_groups_and_nested_boundaries_do_not_pass_the_limit() {
+        let most = NODES_MAX as usize;
+        let again = "templates: [{name: main, retryStrategy: {limit: 1000}, container: {image: i, command: [run]}}";
+        let (phase, nodes, refused) = ends(again, 1);
+        assert_eq!((phase, nodes, refused), (RunPhase::Error, most, 1));
+        let nested = "{name: inner, steps: [[{name: p, template: leaf}], [{name: q, template: leaf}]]}";
+        for head in ["", "parallelism: 1,", "parallelism: 4,"] {
+            let each = "{name: a, template: inner, withSequence: {count: '9'}}";
+            let dag = format!("{head} templates: [{{name: main, dag: {{tasks: [{each}]}}}}, {nested}");
+            let (phase, nodes, refused) = ends(&dag, 0);
+            assert!(phase != RunPhase::Succeeded && nodes <= most + 1 && refused >= 1, "{head}: {nodes} {refused}");
+        }
+        let inner = "{name: inner, retryStrategy: {limit: 9}, dag: {tasks: [{name: p, template: leaf}]}}";
+        let retried = format!(
+            "templates: [{{name: main, parallelism: 2, dag: {{tasks: [{}]}}}}, {inner}",
+            "{name: a, template: inner, withSequence: {count: '9'}}"
+        );
+        let (phase, nodes, _) = ends(&retried, 1);
+        assert!(phase != RunPhase::Succeeded && nodes <= most + 1, "{nodes}");
+    }
 }

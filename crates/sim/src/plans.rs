@@ -4,7 +4,7 @@
 use crate::build::{Plans, after, dag, dynamic, given, leaf, output, retry, steps, task, text};
 use crate::handwritten;
 use crate::rng::Rng;
-use model::plan::{Body, ContinueOn, OutputSource, RetryPolicy, Sequence, Task, Template, With};
+use model::plan::{ContinueOn, OutputSource, RetryPolicy, Sequence, Task, Template, With};
 use model::{Plan, TemplateId};
 
 /// Leaves of one plan, about.
@@ -18,9 +18,7 @@ pub fn draw(rng: &mut Rng) -> Plan {
     let mut drawing = Drawing { rng, plans: Plans(Vec::new()), leaves: Vec::new() };
     let root = drawing.root();
     let mut plan = drawing.plans.plan("random", root);
-    // A caller counts as an active leaf while it waits, so that a narrow run of callers would wait for itself for ever.
-    let calls = plan.templates.iter().any(|template| matches!(&template.body, Body::Leaf(leaf) if leaf.dynamic));
-    if !calls && rng.per_mille(350) {
+    if rng.per_mille(350) {
         plan.parallelism = Some(rng.between(1, 4) as u32);
     }
     if rng.per_mille(120) {

@@ -264,7 +264,11 @@ impl World {
             | Happening::Staged(life, _)
             | Happening::Collected(life, _, _) => self.happen_in_holder(life, what),
             Happening::ToHolder(link, frame) => match self.paused_until() {
-                Some(until) => self.queue.at(until, Happening::ToHolder(link, frame)),
+                Some(until) => {
+                    // Nothing that is sent later may overtake it, should the pause end early.
+                    self.last_to_holder = self.last_to_holder.max(until);
+                    self.queue.at(until, Happening::ToHolder(link, frame));
+                }
                 None => self.holder_receives(link, *frame),
             },
             Happening::LinkBroken(link, Side::Holder) => match self.paused_until() {
