@@ -17,7 +17,7 @@
 mod reader;
 mod writer;
 
-pub use reader::{Merge, Reader, merge, tail};
+pub use reader::{Merge, Reader, merge, merge_from, tail};
 pub use writer::Writer;
 
 use model::Time;

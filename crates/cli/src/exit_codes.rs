@@ -3,6 +3,7 @@
 
 use driver::ClientError;
 use std::fmt::Display;
+use std::io;
 use std::process::ExitCode;
 use store::StoreError;
 
@@ -19,6 +20,14 @@ pub struct Fault {
     pub text: String,
 }
 
+/// Printing by a command that changes something: it does the rest, and has its own exit code, though nobody reads.
+pub fn unread(printed: io::Result<()>) -> io::Result<()> {
+    match printed {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
+
 /// What a command ends with.
 pub type Done = Result<ExitCode, Fault>;
 
@@ -31,6 +40,17 @@ impl Fault {
     /// The store or the machine failed.
     pub fn machine(text: impl Display) -> Self {
         Self { code: MACHINE, text: text.to_string() }
+    }
+
+    /// A wish that the holder could not put into the store. (Its words are those of `StoreError`.)
+    pub fn store(why: &str) -> Self {
+        const DOUBT: [&str; 3] = ["input/output error", " is damaged: ", "may or may not be on the disk"];
+        if DOUBT.iter().any(|words| why.contains(words)) {
+            return Self::machine(format!(
+                "{why}; what was asked for may or may not have been recorded; look with `towpath list`"
+            ));
+        }
+        Self::machine(why)
     }
 
     /// The wish was refused as things are.
@@ -63,12 +83,32 @@ impl From<artifacts::ArtifactError> for Fault {
     }
 }
 
-impl From<std::io::Error> for Fault {
-    fn from(error: std::io::Error) -> Self {
-        if error.kind() == std::io::ErrorKind::BrokenPipe {
+/// For commands that only read; the others print with `unread`.
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
             // Whoever read our output has seen enough (`towpath logs … | head`).
             return Self { code: 0, text: String::new() };
         }
         Self::machine(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_denial_says_where_there_is_doubt() {
+        let (path, what) = (std::path::PathBuf::from("/h/store"), "x".to_string());
+        let told =
+            |error: StoreError| Fault::store(&error.to_string()).text.contains("may or may not have been recorded");
+        assert!(told(StoreError::Io { path: path.clone(), what: what.clone() }));
+        assert!(told(StoreError::Corrupt { path: path.clone(), what: what.clone() }));
+        assert!(told(StoreError::Poisoned { path: path.clone(), what }));
+        assert!(
+            !told(StoreError::NoSpace { path: path.clone() }) && !told(StoreError::ReadOnly { path: path.clone() })
+        );
+        assert!(!told(StoreError::Busy { path }) && !told(StoreError::Closed));
     }
 }

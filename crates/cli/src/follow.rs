@@ -1,7 +1,7 @@
 //! Follows a run to its end: what happens is shown, Ctrl-C stops the run, and the end becomes an exit code.
 //! It must never stop a run because nobody looks any more: a closed terminal only detaches.
 
-use crate::exit_codes::{Done, FAILED, Fault, INTERRUPTED, MACHINE};
+use crate::exit_codes::{Done, FAILED, Fault, INTERRUPTED, MACHINE, unread};
 use crate::render::progress::{FRAME, Progress, To, colors_wanted};
 use crate::render::{summary, yaml};
 use crate::wire::Place;
@@ -110,7 +110,7 @@ impl Followed<'_> {
         let mut client = self.place.client()?;
         let request = Request::Shutdown { run: self.run.clone(), strategy, by: crate::commands::by() };
         match client.ask(&request)? {
-            Reply::Store(why) => Err(Fault::machine(why)),
+            Reply::Store(why) => Err(Fault::store(&why)),
             // It ended, or is being shut down, already.
             _ => Ok(()),
         }
@@ -142,10 +142,10 @@ impl Followed<'_> {
         let color = io::stderr().is_terminal() && colors_wanted();
         let failures = summary::failures(&self.place.home, history, color, now());
         if !failures.is_empty() {
-            io::stderr().write_all(failures.as_bytes())?;
+            unread(io::stderr().write_all(failures.as_bytes()))?;
         }
         if stopped {
-            writeln!(io::stderr(), "stopped; {}", self.how_to_go_on(history.name()))?;
+            unread(writeln!(io::stderr(), "stopped; {}", self.how_to_go_on(history.name())))?;
         }
         if let Some(output) = self.output {
             print_object(history, output)?;
@@ -154,14 +154,14 @@ impl Followed<'_> {
     }
 }
 
-/// The Workflow object on standard output.
+/// The Workflow object on standard output, if anybody reads it.
 pub fn print_object(history: &History, output: Output) -> Result<(), Fault> {
     let object = views::workflow(history).ok_or_else(|| Fault::machine("the run has no events yet"))?;
     let text = match output {
         Output::Json => serde_json::to_string_pretty(&object).map(|text| text + "\n"),
         Output::Yaml => serde_json::to_value(&object).map(|value| yaml::to_yaml(&value)),
     };
-    io::stdout().write_all(text.map_err(Fault::machine)?.as_bytes())?;
+    unread(io::stdout().write_all(text.map_err(Fault::machine)?.as_bytes()))?;
     Ok(())
 }
 

@@ -3,13 +3,13 @@
 
 use crate::exit_codes::Fault;
 use crate::wire::Place;
-use driver::Client;
 use driver::encode::decode;
-use driver::protocol::{Reply, Request};
+use driver::protocol::{Held, Reply, Request};
+use driver::{Client, ClientError};
 use model::event::Recorded;
 use model::row::Cell;
 use model::{RunId, Time};
-use std::collections::BTreeSet;
+use std::time::Duration;
 use store::{Filter, LogId, Reader, StoreError};
 use views::History;
 use views::rows::RUNS;
@@ -122,12 +122,52 @@ impl Runs {
     }
 }
 
-/// Runs that go on by themselves: a living holder says so. All others that have not ended are interrupted.
-pub fn going_on(place: &Place) -> BTreeSet<RunId> {
-    let Ok(Some(mut client)) = Client::connect(&place.home) else { return BTreeSet::new() };
+/// How long reading waits for the word of a holder.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Why a run that has not ended is neither running nor interrupted for us.
+pub const UNKNOWN: &str = "the process that holds this home does not answer (is it stopped?)";
+
+/// What the holder of a home has in its memory.
+pub enum Heard {
+    Runs(Vec<Held>),
+    /// Nobody holds the home.
+    Nobody,
+    /// It does not answer: nothing is known.
+    Silence,
+}
+
+/// Whether a run that has not ended goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Going {
+    On,
+    Interrupted,
+    Unknown,
+}
+
+/// Asks the holder, if there is one, and does not wait long.
+pub fn held(place: &Place) -> Heard {
+    let mut client = match Client::connect_within(&place.home, PATIENCE) {
+        Ok(Some(client)) => client,
+        Ok(None) => return Heard::Nobody,
+        Err(_) => return Heard::Silence,
+    };
     match client.ask(&Request::Status) {
-        Ok(Reply::Status(status)) => status.runs.into_iter().filter(|held| held.resumed).map(|held| held.run).collect(),
-        _ => BTreeSet::new(),
+        Ok(Reply::Status(status)) => Heard::Runs(status.runs),
+        // It ended just now.
+        Err(ClientError::Gone(_)) => Heard::Nobody,
+        _ => Heard::Silence,
+    }
+}
+
+impl Heard {
+    /// Of a run that has not ended: it goes on by itself if a living holder says so.
+    pub fn going(&self, run: &RunId) -> Going {
+        match self {
+            Self::Runs(runs) if runs.iter().any(|held| held.resumed && held.run == *run) => Going::On,
+            Self::Runs(_) | Self::Nobody => Going::Interrupted,
+            Self::Silence => Going::Unknown,
+        }
     }
 }
 

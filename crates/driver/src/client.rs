@@ -119,10 +119,24 @@ impl Client {
     /// # Errors
     /// It speaks another protocol.
     pub fn connect(home: &Home) -> Result<Option<Self>, ClientError> {
+        Self::greet(home, None)
+    }
+
+    /// The same; the greeting and each later answer may take so long at most.
+    ///
+    /// # Errors
+    /// As `connect`; `Silent`: it lives and does not answer (it is stopped, or starved).
+    pub fn connect_within(home: &Home, patience: Duration) -> Result<Option<Self>, ClientError> {
+        Self::greet(home, Some(patience))
+    }
+
+    fn greet(home: &Home, patience: Option<Duration>) -> Result<Option<Self>, ClientError> {
         if !home.socket_is_ours() {
             return Ok(None);
         }
         let Ok(mut stream) = UnixStream::connect(home.socket()) else { return Ok(None) };
+        let silent = |error| ClientError::Silent(error, home.holder_log());
+        stream.set_read_timeout(patience).and_then(|()| stream.set_write_timeout(patience)).map_err(silent)?;
         if protocol::send(&mut stream, &Greeting::own()).is_err() {
             return Ok(None);
         }
@@ -131,6 +145,7 @@ impl Client {
                 Err(ClientError::OtherProtocol { build: greeting.build })
             }
             Ok(Some(_)) => Ok(Some(Self { stream, log: home.holder_log() })),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(silent(error)),
             // It was just leaving.
             Ok(None) | Err(_) => Ok(None),
         }
@@ -206,5 +221,21 @@ impl Client {
 
     fn gone(&self) -> ClientError {
         ClientError::Gone(self.log.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_holder_that_says_nothing_is_silent_and_not_absent() {
+        let dir = tempfile::tempdir().expect("dir");
+        let home = Home::new(dir.path());
+        home.make().expect("home");
+        let lock = home.lock().expect("lock").expect("ours");
+        let _listener = home.listen(&lock).expect("socket");
+        let found = Client::connect_within(&home, Duration::from_millis(20));
+        assert!(matches!(found, Err(ClientError::Silent(..))));
     }
 }

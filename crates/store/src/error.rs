@@ -17,7 +17,7 @@ pub enum StoreError {
     Busy { path: PathBuf },
     #[error("{path}: input/output error: {what}; look at the disk and the system's log")]
     Io { path: PathBuf, what: String },
-    #[error("{path} is damaged: {what}; keep a copy of it, then restore a backup or run `towpath doctor`")]
+    #[error("{path} is damaged: {what}; keep a copy of it, then restore a backup")]
     Corrupt { path: PathBuf, what: String },
     /// Fencing: somebody else has written to this log. Nothing of the batch was written.
     #[error("{log} has {found} entries where {expected} were expected: another process has written to it")]
@@ -39,7 +39,9 @@ pub enum StoreError {
     NewerLog { log: LogId, version: u32 },
     #[error("{path} is on {kind}, a network file system, where the store is not safe; choose another TOWPATH_HOME")]
     NetworkFileSystem { path: PathBuf, kind: &'static str },
-    #[error("the rows of '{table}' were written by another version; run `towpath doctor --rebuild`")]
+    #[error(
+        "the rows of '{table}' were written by another version; the next process that holds the home makes them again"
+    )]
     StaleTable { table: &'static str },
     /// A mistake of the caller; nothing of the batch was written.
     #[error("refused by the store: {what}")]

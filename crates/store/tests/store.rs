@@ -238,7 +238,7 @@ fn what_is_no_store_is_left_alone() {
     assert_eq!(std::fs::read(&home.path).unwrap(), before);
     std::fs::write(&home.path, "something else ".repeat(100)).unwrap();
     let error = open(&home.path, Durability::Full, &[]).err().unwrap();
-    assert!(matches!(error, StoreError::Corrupt { .. }) && error.to_string().contains("doctor"), "{error}");
+    assert!(matches!(error, StoreError::Corrupt { .. }) && error.to_string().contains("restore a backup"), "{error}");
     let nowhere = home.path.parent().unwrap().join("no/such/store.db");
     assert!(matches!(open(&nowhere, Durability::Full, &[]), Err(StoreError::CannotOpen { .. })));
 }

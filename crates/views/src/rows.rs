@@ -116,6 +116,11 @@ impl RunRow {
         }
     }
 
+    /// Whether something may still come to this log without anybody asking for it.
+    fn owes(&self) -> bool {
+        self.ended_at.is_none() || !self.open.is_empty()
+    }
+
     /// The row as it is to be written; `None` before the run was created.
     pub fn change(&self) -> Option<RowChange> {
         let record = self.record.as_deref()?;
@@ -135,7 +140,7 @@ impl RunRow {
             Cell::Integer(i64::from(self.leaves_done)),
             Cell::Integer(i64::from(self.leaves)),
             Cell::Text(record.trigger.clone()),
-            Cell::Integer(i64::from(self.ended_at.is_none() || !self.open.is_empty())),
+            Cell::Integer(i64::from(self.owes())),
         ];
         Some(RowChange::Put { table: &RUNS, cells })
     }
@@ -159,4 +164,37 @@ pub fn refs(run: &RunId, recorded: &Recorded) -> Vec<RowChange> {
     }
     let row = |digest| RowChange::Put { table: &REFS, cells: vec![Cell::Text(digest), Cell::Text(run.0.clone())] };
     digests.into_iter().map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::boxed::Box;
+    use model::event::AttemptEnded;
+    use model::input::Epoch;
+    use model::{Exit, NodeId, Outputs, Usage};
+
+    #[test]
+    fn an_ended_run_owes_until_its_attempts_have_their_outcomes() {
+        let mut row = RunRow::default();
+        let mut apply = |event| {
+            row.apply(&Recorded { at: Time(1), event });
+            row.owes()
+        };
+        let (node, n) = (NodeId(3), 1);
+        assert!(apply(Event::AttemptStarted { node, n, epoch: Epoch("e".into()) }));
+        assert!(apply(Event::RunEnded {
+            phase: RunPhase::Failed,
+            message: String::new(),
+            outputs: Outputs::default()
+        }));
+        // One that was never started has no place in this.
+        let ended = |n| {
+            let exit = Exit::Cancelled;
+            let ended = AttemptEnded { node, n, exit, started_at: None, ended_at: Time(1), usage: Usage::default() };
+            Event::AttemptEnded(Box::new(ended))
+        };
+        assert!(apply(ended(0)));
+        assert!(!apply(ended(1)));
+    }
 }

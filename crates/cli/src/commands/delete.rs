@@ -2,7 +2,7 @@
 //! It must never remove a run that has not ended, unless told so.
 
 use super::shutdown;
-use crate::exit_codes::{Done, Fault};
+use crate::exit_codes::{Done, Fault, unread};
 use crate::runs::{RunLine, Runs};
 use crate::wire::Place;
 use clap::Args;
@@ -32,7 +32,7 @@ pub fn run(args: &DeleteArgs, place: &Place) -> Done {
             end(place, &run)?;
         }
         remove(place, &run)?;
-        writeln!(std::io::stdout(), "{} deleted", run.name)?;
+        unread(writeln!(std::io::stdout(), "{} deleted", run.name))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -45,7 +45,7 @@ fn remove(place: &Place, run: &RunLine) -> Result<(), Fault> {
             "{} has not ended; `towpath stop {}` first, or delete it with --force",
             run.name, run.name
         ))),
-        Reply::Store(why) => Err(Fault::machine(why)),
+        Reply::Store(why) => Err(Fault::store(&why)),
         other => Err(Fault::machine(format!("the holder of this home answered {other:?}"))),
     }
 }

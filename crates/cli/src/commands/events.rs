@@ -2,6 +2,7 @@
 //! It must never leave anything out of the JSON form.
 
 use crate::exit_codes::{Done, Fault};
+use crate::render::plain::plain;
 use crate::runs::Runs;
 use crate::wire::Place;
 use clap::Args;
@@ -54,6 +55,6 @@ fn line(out: &mut impl Write, number: usize, recorded: &Recorded) -> Result<(), 
     let fact =
         fact.as_object().filter(|map| map.len() == 1).and_then(|map| map.get(recorded.event.kind())).unwrap_or(&fact);
     let fact = if fact.is_string() { String::new() } else { fact.to_string() };
-    writeln!(out, "{number:>5} {stamp} {:<17} {fact}", recorded.event.kind())?;
+    writeln!(out, "{number:>5} {stamp} {:<17} {}", recorded.event.kind(), plain(&fact))?;
     Ok(())
 }

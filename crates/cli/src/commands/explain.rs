@@ -3,7 +3,8 @@
 
 use super::nodes;
 use crate::exit_codes::{Done, Fault};
-use crate::runs::{Runs, going_on};
+use crate::render::plain::plain;
+use crate::runs::{Going, Runs, UNKNOWN, held};
 use crate::wire::Place;
 use clap::Args;
 use model::NodeId;
@@ -38,11 +39,16 @@ pub fn run(args: &ExplainArgs, place: &Place) -> Done {
             interesting.map(|node| node.id).collect()
         }
     };
-    if history.ended_at.is_none() && !going_on(place).contains(&found.id) {
-        writeln!(out, "{}: interrupted; starts nothing until `towpath resume {}`", history.name(), history.name())?;
+    if history.ended_at.is_none() {
+        let name = plain(history.name());
+        match held(place).going(&found.id) {
+            Going::On => {}
+            Going::Interrupted => writeln!(out, "{name}: interrupted; starts nothing until `towpath resume {name}`")?,
+            Going::Unknown => writeln!(out, "{name}: {UNKNOWN}")?,
+        }
     }
     for id in &wanted {
-        writeln!(out, "{}", engine::explain(&state, *id).line(&history.node(*id).name))?;
+        writeln!(out, "{}", plain(&engine::explain(&state, *id).line(&history.node(*id).name)))?;
     }
     if wanted.is_empty() {
         let phase = history.phase.map_or("", model::RunPhase::as_str);

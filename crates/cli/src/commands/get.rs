@@ -4,10 +4,11 @@
 use super::nodes;
 use crate::exit_codes::Done;
 use crate::follow::{Output, print_object};
+use crate::render::plain::plain;
 use crate::render::progress::{colors_wanted, whole};
 use crate::render::time::{bytes, date, duration};
 use crate::render::tree::Detail;
-use crate::runs::{Runs, going_on};
+use crate::runs::{Going, Runs, UNKNOWN, held};
 use crate::wire::Place;
 use clap::Args;
 use driver::clock::now;
@@ -46,8 +47,8 @@ pub fn run(args: &GetArgs, place: &Place) -> Done {
         GetOutput::Json => print_object(&history, Output::Json)?,
         GetOutput::Yaml => print_object(&history, Output::Yaml)?,
         GetOutput::Tree => {
-            let interrupted = history.ended_at.is_none() && !going_on(place).contains(&found.id);
-            let mut text = record(&history, interrupted);
+            let going = history.ended_at.map_or_else(|| held(place).going(&found.id), |_| Going::On);
+            let mut text = record(&history, going);
             let color = std::io::stdout().is_terminal() && colors_wanted();
             let detail = if args.all { Detail::All } else { Detail::Loops };
             for line in whole(&history, detail, color, now()) {
@@ -62,22 +63,28 @@ pub fn run(args: &GetArgs, place: &Place) -> Done {
 }
 
 /// What was run, by whom, from what.
-fn record(history: &History, interrupted: bool) -> String {
+fn record(history: &History, going: Going) -> String {
     let mut out = String::new();
     let Some(record) = history.record.as_deref() else { return out };
     let mut put = |name: &str, value: &str| {
         if !value.is_empty() {
-            let _ = writeln!(out, "{:<13}{value}", format!("{name}:"));
+            let _ = writeln!(out, "{:<13}{}", format!("{name}:"), plain(value));
         }
     };
     put("Name", &record.name);
     put("Id", &record.id.0);
     put("Namespace", &record.plan.metadata.namespace);
-    let state = if interrupted { "interrupted" } else { history.state().as_str() };
+    let state = match going {
+        Going::On => history.state().as_str(),
+        Going::Interrupted => "interrupted",
+        Going::Unknown => "unknown",
+    };
     let phase = history.phase.map_or("", model::RunPhase::as_str);
     put("State", &format!("{state} (phase {phase})"));
-    if interrupted {
-        put("", &format!("`towpath resume {}` goes on", record.name));
+    match going {
+        Going::On => {}
+        Going::Interrupted => put("", &format!("`towpath resume {}` goes on", record.name)),
+        Going::Unknown => put("", UNKNOWN),
     }
     put("Message", &history.message);
     put("Started", &date(record.created_at));

@@ -2,9 +2,10 @@
 //! It must never read a log: the rows have all that a list needs.
 
 use crate::exit_codes::Done;
+use crate::render::plain::plain;
 use crate::render::table::table;
 use crate::render::time::{date, duration};
-use crate::runs::{RunLine, Runs, going_on};
+use crate::runs::{Going, RunLine, Runs, UNKNOWN, held};
 use crate::wire::Place;
 use clap::Args;
 use driver::clock::now;
@@ -29,10 +30,18 @@ pub fn run(args: &ListArgs, place: &Place) -> Done {
         Some(runs) => runs.list(Some(args.limit), 0)?,
         None => Vec::new(),
     };
-    let open = runs.iter().any(|run| run.ended_at.is_none());
-    let going = if open { going_on(place) } else { Default::default() };
-    for run in runs.iter_mut().filter(|run| run.ended_at.is_none() && !going.contains(&run.id)) {
-        run.state = "interrupted".into();
+    if runs.iter().any(|run| run.ended_at.is_none()) {
+        let held = held(place);
+        for run in runs.iter_mut().filter(|run| run.ended_at.is_none()) {
+            match held.going(&run.id) {
+                Going::On => {}
+                Going::Interrupted => run.state = "interrupted".into(),
+                Going::Unknown => {
+                    run.state = "unknown".into();
+                    run.message = UNKNOWN.into();
+                }
+            }
+        }
     }
     let mut out = std::io::stdout().lock();
     if args.output.is_some() {
@@ -53,7 +62,7 @@ pub fn run(args: &ListArgs, place: &Place) -> Done {
 }
 
 fn row(run: &RunLine) -> Vec<String> {
-    let spent = if run.state == "interrupted" {
+    let spent = if matches!(&*run.state, "interrupted" | "unknown") {
         "-".into()
     } else {
         duration(run.ended_at.unwrap_or_else(now).since_us(run.created_at))
@@ -61,12 +70,12 @@ fn row(run: &RunLine) -> Vec<String> {
     let message =
         if run.state == "interrupted" { format!("`towpath resume {}` goes on", run.name) } else { run.message.clone() };
     vec![
-        run.name.clone(),
+        plain(&run.name).into_owned(),
         run.state.clone(),
         date(run.created_at),
         spent,
         format!("{}/{}", run.leaves_done, run.leaves),
-        message.lines().next().unwrap_or_default().to_string(),
+        plain(message.lines().next().unwrap_or_default()).into_owned(),
     ]
 }
 

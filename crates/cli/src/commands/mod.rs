@@ -16,6 +16,7 @@ mod sources;
 mod version;
 
 use crate::exit_codes::{Done, Fault};
+use crate::render::plain::plain_lines;
 use crate::settings::Settings;
 use crate::wire::Place;
 use clap::{Args, Parser, Subcommand};
@@ -72,7 +73,7 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(fault) => {
             if !fault.text.is_empty() {
-                let _ = writeln!(std::io::stderr(), "towpath: {}", fault.text);
+                let _ = writeln!(std::io::stderr(), "towpath: {}", plain_lines(&fault.text));
             }
             ExitCode::from(fault.code)
         }

@@ -2,6 +2,7 @@
 //! It must never change anything.
 
 use crate::exit_codes::Fault;
+use crate::render::plain::plain;
 use crate::render::time::bytes;
 use crate::runs::nearest;
 use model::Content;
@@ -69,7 +70,8 @@ pub fn artifacts(history: &History, out: &mut String) {
         if std::mem::take(&mut first) {
             out.push_str("\nArtifacts:\n");
         }
-        let _ = writeln!(out, "  {}/{}  {}  {}", node.display_name, named.name, bytes(artifact.bytes), &digest[..12]);
+        let name = format!("{}/{}", node.display_name, named.name);
+        let _ = writeln!(out, "  {}  {}  {}", plain(&name), bytes(artifact.bytes), &digest[..12]);
     }
     let rest = all.count();
     if rest > 0 {

@@ -1,7 +1,7 @@
 //! `resume`: lets an interrupted run go on, or attaches to one that does.
 //! It must never run again what succeeded.
 
-use crate::exit_codes::{Done, Fault};
+use crate::exit_codes::{Done, Fault, unread};
 use crate::follow::{CtrlC, Followed, Output, code, print_object};
 use crate::runs::Runs;
 use crate::wire::Place;
@@ -32,7 +32,7 @@ pub fn run(args: &ResumeArgs, place: &Place) -> Done {
     let ended = |runs: &Runs| -> Done {
         let history = runs.history(&found.id)?;
         let phase = history.phase.map_or("", model::RunPhase::as_str);
-        writeln!(std::io::stderr(), "{} has ended already: {phase}", found.name)?;
+        unread(writeln!(std::io::stderr(), "{} has ended already: {phase}", found.name))?;
         if let Some(output) = args.output {
             print_object(&history, output)?;
         }
@@ -48,11 +48,11 @@ pub fn run(args: &ResumeArgs, place: &Place) -> Done {
         // It ended just now.
         Reply::Refused(Refusal::NoRun | Refusal::Ended) => return ended(&runs),
         Reply::Refused(refusal) => return Err(Fault::refused(refusal)),
-        Reply::Store(why) => return Err(Fault::machine(why)),
+        Reply::Store(why) => return Err(Fault::store(&why)),
         other => return Err(Fault::machine(format!("the holder of this home answered {other:?}"))),
     }
     if args.no_watch {
-        writeln!(std::io::stdout(), "{} goes on; `towpath get {}` shows it", found.name, found.name)?;
+        unread(writeln!(std::io::stdout(), "{} goes on; `towpath get {}` shows it", found.name, found.name))?;
         return Ok(ExitCode::SUCCESS);
     }
     let history = runs.history(&found.id)?;

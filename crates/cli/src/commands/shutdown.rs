@@ -1,7 +1,7 @@
 //! `stop` and `terminate`: end a run, cleanly or at once.
 //! It must never wait longer than until the wish is recorded.
 
-use crate::exit_codes::{Done, Fault};
+use crate::exit_codes::{Done, Fault, unread};
 use crate::runs::{RunLine, Runs};
 use crate::wire::Place;
 use clap::Args;
@@ -45,7 +45,7 @@ fn shut_down(place: &Place, run: &str, strategy: Shutdown) -> Done {
         Shutdown::Stop => "is being stopped",
         Shutdown::Terminate => "is being terminated",
     };
-    writeln!(std::io::stdout(), "{} {word}; `towpath get {}` shows it", found.name, found.name)?;
+    unread(writeln!(std::io::stdout(), "{} {word}; `towpath get {}` shows it", found.name, found.name))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -65,7 +65,7 @@ pub fn request(place: &Place, run: &RunLine, strategy: Shutdown) -> Result<(), F
         Reply::Refused(Refusal::NoRun | Refusal::Ended) => Err(ended()),
         Reply::Refused(Refusal::ShuttingDown) => Ok(()),
         Reply::Refused(refusal) => Err(Fault::refused(refusal)),
-        Reply::Store(why) => Err(Fault::machine(why)),
+        Reply::Store(why) => Err(Fault::store(&why)),
         other => Err(Fault::machine(format!("the holder of this home answered {other:?}"))),
     }
 }

@@ -1,7 +1,7 @@
 //! Workflow files as they are read for `run` and `lint`, and their diagnostics as they are shown.
 //! It must never judge a file.
 
-use crate::exit_codes::Fault;
+use crate::exit_codes::{Fault, unread};
 use crate::render::progress::colors_wanted;
 use spec::{Compiled, Severity, SourceFile};
 use std::io::{IsTerminal, Read, Write};
@@ -42,7 +42,7 @@ pub fn show(compiled: &Compiled, files: &[SourceFile], least: Severity) -> Resul
     let mut stderr = std::io::stderr().lock();
     let color = stderr.is_terminal() && colors_wanted();
     for diagnostic in compiled.diagnostics.iter().filter(|diagnostic| diagnostic.severity <= least) {
-        writeln!(stderr, "{}", spec::render(diagnostic, files, color))?;
+        unread(writeln!(stderr, "{}", spec::render(diagnostic, files, color)))?;
     }
     Ok(compiled.diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).count())
 }

@@ -1,6 +1,7 @@
 //! What `run` and `resume` show while a run goes on: a tree that is drawn again in place, or plain lines.
 //! It must never draw more often than people can see.
 
+use super::plain::{plain, plain_lines, sgr};
 use super::time::{clock, duration};
 use super::tree::{Detail, Index, Look, lines, paint, spent};
 use model::event::Recorded;
@@ -37,6 +38,8 @@ pub struct Progress {
     drawn: usize,
     drawn_at: Option<Instant>,
     stale: bool,
+    /// Nobody reads any more (`towpath run … | head`): nothing is printed, and the run is followed to its end.
+    mute: bool,
 }
 
 impl Progress {
@@ -55,6 +58,7 @@ impl Progress {
             drawn: 0,
             drawn_at: None,
             stale: true,
+            mute: false,
         }
     }
 
@@ -75,13 +79,14 @@ impl Progress {
             }
             return Ok(());
         }
-        let Some(text) = plain(history, recorded) else { return Ok(()) };
-        self.write(&format!("{} {text}\n", clock(recorded.at)))
+        let Some(text) = told(history, recorded) else { return Ok(()) };
+        self.write(&format!("{} {}\n", clock(recorded.at), plain(&text)))
     }
 
     /// A line that stays.
     pub fn note(&mut self, text: &str) -> io::Result<()> {
-        let line = if self.live { paint(self.color, "2", text) } else { text.to_string() };
+        let text = plain_lines(text);
+        let line = if self.live { paint(self.color, "2", &text) } else { text.into_owned() };
         let erase = self.erase();
         self.stale = true;
         self.write(&format!("{erase}{line}\n"))
@@ -147,15 +152,19 @@ impl Progress {
         (usize::from(if columns == 0 { 80 } else { columns }), if rows == 0 { 24 } else { usize::from(rows).max(5) })
     }
 
-    fn write(&self, text: &str) -> io::Result<()> {
-        match self.to {
+    fn write(&mut self, text: &str) -> io::Result<()> {
+        if self.mute {
+            return Ok(());
+        }
+        let written = match self.to {
             To::Out => {
                 let mut out = io::stdout().lock();
-                out.write_all(text.as_bytes())?;
-                out.flush()
+                out.write_all(text.as_bytes()).and_then(|()| out.flush())
             }
             To::Err => io::stderr().lock().write_all(text.as_bytes()),
-        }
+        };
+        self.mute = written.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe);
+        if self.mute { Ok(()) } else { written }
     }
 }
 
@@ -165,7 +174,7 @@ pub fn colors_wanted() -> bool {
 }
 
 /// One line for what happened to a leaf or the run.
-fn plain(history: &History, recorded: &Recorded) -> Option<String> {
+fn told(history: &History, recorded: &Recorded) -> Option<String> {
     match &recorded.event {
         Event::AttemptStarted { node, .. } => Some(format!("{} Running", history.node(*node).name)),
         Event::NodeEnded(ended) => {
@@ -197,25 +206,26 @@ fn plain(history: &History, recorded: &Recorded) -> Option<String> {
     }
 }
 
-/// Cuts a line to so many columns; escape sequences have no width.
+/// Cuts a line to so many columns; colours have no width, and no other escape sequence comes through.
 fn cut(line: &str, width: usize) -> String {
-    let (mut out, mut columns, mut escape, mut colored) = (String::new(), 0, false, false);
-    for c in line.chars() {
-        if escape {
-            escape = c != 'm';
-        } else if c == '\x1b' {
-            (escape, colored) = (true, true);
-        } else if columns + 1 >= width {
+    let (mut out, mut columns, mut colored, mut rest) = (String::new(), 0, false, line);
+    while let Some(c) = rest.chars().next() {
+        if let Some(length) = sgr(rest) {
+            out.push_str(&rest[..length]);
+            rest = &rest[length..];
+            colored = true;
+            continue;
+        }
+        if columns + 1 >= width {
             out.push('…');
             if colored {
                 out.push_str("\x1b[0m");
             }
             return out;
-        } else {
-            columns += 1;
         }
-        // What a task wrote into a message must not move the cursor.
-        out.push(if c.is_control() && c != '\x1b' { ' ' } else { c });
+        columns += 1;
+        out.push(if c.is_control() { ' ' } else { c });
+        rest = &rest[c.len_utf8()..];
     }
     out
 }
@@ -237,5 +247,6 @@ mod tests {
         assert_eq!(cut("abcdef", 4), "abc…");
         assert_eq!(cut("\x1b[32mabcdef\x1b[0m", 4), "\x1b[32mabc…\x1b[0m");
         assert_eq!(cut("a\nb", 10), "a b");
+        assert_eq!(cut("a\x1b]0;x\x07b\x1b[2J\x1b[31", 30), "a ]0;x b [2J [31");
     }
 }

@@ -1,6 +1,7 @@
 //! What a failed run ends with: per failed leaf how it ended, its last words, and the commands that show more.
 //! It must never show more leaves than a screen holds.
 
+use super::plain::plain;
 use super::time::bytes;
 use super::tree::{paint, spent};
 use artifacts::log::{Record, Stream, tail};
@@ -54,21 +55,27 @@ fn failed_leaves(history: &History) -> Vec<&NodeView> {
 
 fn leaf(home: &Home, history: &History, node: &NodeView, color: bool, now: Time, out: &mut String) {
     let spent = spent(node, now).map_or(String::new(), |spent| format!(" after {spent}"));
-    let name = paint(color, "1", &node.name);
-    let _ = writeln!(out, "\n{} {name}: {}{spent}", paint(color, "31", "✖"), ending(node));
+    let name = paint(color, "1", &plain(&node.name));
+    let _ = writeln!(out, "\n{} {name}: {}{spent}", paint(color, "31", "✖"), plain(&ending(node)));
     // Why it was not started is its whole log.
     let started = !matches!(node.attempts.last().and_then(|attempt| attempt.exit.as_ref()), Some(Exit::NotStarted(_)));
     if let Some(key) = log_key(history, node).filter(|_| started) {
         last_words(&home.executor().log(&key), color, out);
     }
-    let (run, node) = (history.name(), quoted(&node.name));
+    let (run, node) = (plain(history.name()), quoted(&node.name));
     let _ = writeln!(out, "  more: towpath logs {run} {node} · towpath explain {run} {node} · towpath get {run}");
 }
 
 /// A word of a shell.
 fn quoted(name: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@".contains(c);
-    if name.chars().all(plain) { name.to_string() } else { format!("'{}'", name.replace('\'', "'\\''")) }
+    let bare = |c: char| c.is_ascii_alphanumeric() || "-_./:@".contains(c);
+    if name.chars().all(bare) {
+        name.to_string()
+    } else if name.chars().any(char::is_control) {
+        format!("$'{}'", plain(&name.replace('\\', "\\\\").replace('\'', "\\'")))
+    } else {
+        format!("'{}'", name.replace('\'', "'\\''"))
+    }
 }
 
 /// How the last attempt ended.
@@ -183,6 +190,13 @@ mod tests {
         ] {
             assert_eq!(ending(&leaf_that(exit, message)), told);
         }
+    }
+
+    #[test]
+    fn names_are_words_of_a_shell() {
+        assert_eq!(quoted("r.a"), "r.a");
+        assert_eq!(quoted("r.a(0:it's)"), "'r.a(0:it'\\''s)'");
+        assert_eq!(quoted("r.a(0:\x1b[2J'\\)"), "$'r.a(0:\\x1b[2J\\'\\\\)'");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The tree of a run's nodes as lines: step groups are dissolved, long loops are counted.
 //! It must never cost more for a large run than what changed: `Index` is kept up beside the history.
 
+use super::plain::plain;
 use super::time::duration;
 use model::{NodeId, NodeKind, Phase, Time};
 use std::collections::BTreeSet;
@@ -174,7 +175,7 @@ fn count(history: &History, below: &Below, id: NodeId) -> String {
     ];
     let told: Vec<String> = counts.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
     let first = below.children.first().map_or("", |id| &*history.node(*id).display_name);
-    let name = first.split_once('(').map_or(first, |(name, _)| name);
+    let name = plain(first.split_once('(').map_or(first, |(name, _)| name));
     let items = history.node(id).items as usize;
     let of = if items > below.children.len() { format!(" of {items}") } else { String::new() };
     format!("{name} × {}: {}{of}", below.children.len(), told.join(", "))
@@ -183,7 +184,7 @@ fn count(history: &History, below: &Below, id: NodeId) -> String {
 /// One node: sign, name, phase where it is not plain, duration, message.
 fn line(history: &History, node: &NodeView, look: Look) -> String {
     let (sign, tint) = sign(node.phase);
-    let name = if node.id == NodeId::ROOT { history.name() } else { &node.display_name };
+    let name = plain(if node.id == NodeId::ROOT { history.name() } else { &node.display_name });
     let mut text = format!("{} {name}", paint(look.color, tint, sign));
     if !matches!(node.phase, Phase::Succeeded | Phase::Running) {
         text.push_str(&format!("  {}", paint(look.color, tint, node.phase.as_str())));
@@ -192,8 +193,8 @@ fn line(history: &History, node: &NodeView, look: Look) -> String {
         text.push_str(&format!("  {}", paint(look.color, "2", &spent)));
     }
     if !node.message.is_empty() {
-        let first = node.message.lines().next().unwrap_or_default();
-        text.push_str(&format!("  {}", paint(look.color, "2", first)));
+        let first = plain(node.message.lines().next().unwrap_or_default());
+        text.push_str(&format!("  {}", paint(look.color, "2", &first)));
     }
     text
 }
@@ -305,6 +306,19 @@ mod tests {
         );
         assert_eq!(drawn(&run(20), Detail::All).len(), 22);
         assert_eq!(drawn(&run(5), Detail::Loops).len(), 7);
+    }
+
+    #[test]
+    fn what_a_task_wrote_does_not_reach_the_terminal_raw() {
+        let mut events = run(1);
+        if let Event::NodeAdded(added) = &mut events[0].event {
+            added.message = "stat /tmp/\x1b]0;x\x07: no such file".into();
+        }
+        let bad = "b\x1b[2J\u{9b}";
+        events.push(added(5, bad, NodeKind::Pod, Placement::Under(NodeId(3)), Phase::Failed));
+        let shown = drawn(&events, Detail::All).join("\n");
+        assert!(!shown.contains(|c: char| c.is_control() && c != '\n'), "{shown:?}");
+        assert!(shown.contains("b\\x1b[2J\\x9b") && shown.contains("/tmp/\\x1b]0;x\\x07: no such file"), "{shown}");
     }
 
     #[test]

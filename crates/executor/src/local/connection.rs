@@ -175,6 +175,7 @@ mod tests {
     /// The other end of a connection: greets, and knows nothing.
     fn greet(listener: &UnixListener) -> (UnixStream, Incoming) {
         let (mut stream, _) = listener.accept().expect("a holder");
+        stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a limit");
         let mut incoming = Incoming::default();
         assert!(matches!(next(&mut stream, &mut incoming), ToRunner::Hello { .. }));
         let hello = FromRunner::Hello {

@@ -277,8 +277,9 @@ impl Shell {
             // One holder a home: an older connection is a dead one's.
             if self.holder.take().is_some() {
                 self.step(Input::HolderLost);
-                self.leaving = false;
             }
+            // Whatever kept it from leaving before this holder came (an outcome that could not be written): now it stays.
+            self.leaving = false;
             self.holder = Some(Holder { stream, incoming: Incoming::default(), outgoing: Vec::new(), hang_up: false });
             self.step(Input::HolderConnected);
         }

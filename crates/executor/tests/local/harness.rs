@@ -150,7 +150,7 @@ impl World {
             env: Vec::new(),
             mounts: Vec::new(),
             inputs: Vec::new(),
-            outputs: Wanted::default(),
+            outputs: Wanted { result: true, ..Wanted::default() },
             requests: Amounts::default(),
             limits: Amounts::default(),
             deadline_s: None,

@@ -13,7 +13,7 @@ pub const TESTS: &[Test] = &[
     ("a_task_sees_only_its_processes", a_task_sees_only_its_processes),
     ("devices_are_there", devices_are_there),
     ("an_input_tree_is_private", an_input_tree_is_private),
-    ("the_source_is_the_directory_and_read_only", the_source_is_the_directory_and_read_only),
+    ("the_source_is_the_directory_and_stays_as_it_was", the_source_is_the_directory_and_stays_as_it_was),
     ("a_missing_directory_is_made", a_missing_directory_is_made),
     ("nothing_is_left_mounted", nothing_is_left_mounted),
 ];
@@ -126,15 +126,16 @@ fn an_input_tree_is_private() {
     assert_eq!(names, ["a", "c"]);
 }
 
-fn the_source_is_the_directory_and_read_only() {
+fn the_source_is_the_directory_and_stays_as_it_was() {
     let mut world = World::new();
     let source = world.dir.path().join("flow");
     std::fs::create_dir_all(&source).expect("dir");
     std::fs::write(source.join("train.py"), "print('hi')").expect("file");
     let (digest, _) = world.store.copy_tree(&source, &|_, _| true).expect("stored");
-    let mut launch = world.sh(Standard, "pwd; ls; touch x 2>/dev/null || echo refused");
+    let mut launch = world.sh(Standard, "pwd; ls; touch x && echo written");
     launch.source = Some(digest);
-    assert_eq!(world.output(&launch), "/towpath/source\ntrain.py\nrefused");
+    assert_eq!(world.output(&launch), "/towpath/source\ntrain.py\nwritten");
+    assert!(!world.store.tree_path(&digest).join("x").exists());
 }
 
 fn a_missing_directory_is_made() {

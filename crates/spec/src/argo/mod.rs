@@ -89,6 +89,7 @@ fn check_definitions(library: Library, options: &Options, diagnostics: &mut Vec<
     let mut unsound = Vec::new();
     for (index, definition) in library.definitions.iter().enumerate() {
         let mut faults = Faults::new(&definition.file);
+        crate::validate::object_name(definition, &mut faults);
         crate::validate::definition(definition, &library, &options.into(), &mut faults);
         if faults.has_errors() {
             unsound.push(index);

@@ -12,6 +12,7 @@ mod scope;
 mod template;
 mod upstream;
 
+pub use names::OBJECT_WORDS;
 pub use upstream::{Upstream, upstream};
 
 use crate::argo::definition::{Definition, Effective, Index, Kind, Library, template_names};
@@ -29,6 +30,11 @@ use template::Type;
 
 /// Longest name of a workflow or template: a Kubernetes label's.
 const OBJECT_NAME_MAX: usize = 63;
+
+/// Whether a Workflow may have this name, whose length is Argo's to limit.
+pub fn is_workflow_name(name: &str) -> bool {
+    name.len() <= OBJECT_NAME_MAX && names::is_object_name(name)
+}
 
 /// How strict upstream is.
 #[derive(Clone, Debug, Default)]
@@ -69,6 +75,25 @@ fn check_name(definition: &Definition, faults: &mut Faults) {
     if let Some(name) = name.filter(|name| name.text.len() > OBJECT_NAME_MAX) {
         let message = format!("the name has {} characters, and {OBJECT_NAME_MAX} are admitted", name.text.len());
         faults.error("E0304", name.span, message, Some("shorten it".to_owned()));
+    }
+}
+
+/// What Kubernetes asks of the name before Argo, whose validation takes any, sees the object.
+pub fn object_name(definition: &Definition, faults: &mut Faults) {
+    let metadata = field(&definition.root, "metadata");
+    let given = |key: &str| metadata.and_then(|m| word(m, key)).filter(|word| !word.text.is_empty());
+    let kind = match definition.kind {
+        Kind::Workflow => "a Workflow",
+        Kind::WorkflowTemplate => "a WorkflowTemplate",
+        Kind::ClusterWorkflowTemplate => "a ClusterWorkflowTemplate",
+    };
+    if let Some(name) = given("name").filter(|word| !names::is_object_name(&word.text)) {
+        let message = format!("`{}` cannot be the name of {kind}", name.text.escape_debug());
+        faults.error("E0304", name.span, message, Some(OBJECT_WORDS.to_owned()));
+    }
+    if let Some(prefix) = given("generateName").filter(|word| !names::is_object_prefix(&word.text)) {
+        let message = format!("no name of {kind} can begin with `{}`", prefix.text.escape_debug());
+        faults.error("E0304", prefix.span, message, Some(format!("{OBJECT_WORDS}, or `-`")));
     }
 }
 

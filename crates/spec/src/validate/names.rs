@@ -10,6 +10,32 @@ use std::rc::Rc;
 /// Longest name of a template, step or task.
 const FIELD_NAME_MAX: usize = 128;
 
+/// Longest DNS-1123 subdomain.
+const OBJECT_NAME_MAX: usize = 253;
+
+/// What the name of a workflow or template looks like, in words.
+pub const OBJECT_WORDS: &str =
+    "use lower-case letters, digits, `-` and `.`, beginning and ending with a letter or digit";
+
+/// Whether Kubernetes admits an object of this name: a DNS-1123 subdomain.
+pub fn is_object_name(name: &str) -> bool {
+    let label = |label: &str| {
+        let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+        label.bytes().all(|b| inner(b) || b == b'-')
+            && label.bytes().next().is_some_and(inner)
+            && label.bytes().last().is_some_and(inner)
+    };
+    name.len() <= OBJECT_NAME_MAX && name.split('.').all(label)
+}
+
+/// The same of `generateName`, which may end with `-`.
+pub fn is_object_prefix(prefix: &str) -> bool {
+    match prefix.strip_suffix('-') {
+        Some(start) if !start.is_empty() => is_object_name(&format!("{start}a")),
+        _ => is_object_name(prefix),
+    }
+}
+
 /// What a list's names look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
@@ -73,6 +99,20 @@ pub fn one(node: &Node, what: &str, rule: Rule, seen: &mut BTreeMap<String, u32>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn objects_are_named_as_kubernetes_wants_it() {
+        for name in ["a", "0", "a-b.c-1", "a--b", &"a".repeat(253)] {
+            assert!(is_object_name(name), "{name}");
+        }
+        for name in
+            ["", "A", "a_b", "-a", "a-", "a.", ".a", "a..b", "a.-b", "a b", "../x", "é", "a\u{1b}", &"a".repeat(254)]
+        {
+            assert!(!is_object_name(name), "{name}");
+        }
+        assert!(is_object_prefix("train-") && is_object_prefix("train") && is_object_prefix("a--"));
+        assert!(!is_object_prefix("Train-") && !is_object_prefix("a.") && !is_object_prefix("-"));
+    }
 
     #[test]
     fn templates_take_no_underscore_and_parameters_do() {

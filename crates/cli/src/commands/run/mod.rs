@@ -5,7 +5,7 @@ mod parameters;
 mod provenance;
 
 use super::sources;
-use crate::exit_codes::{Done, Fault};
+use crate::exit_codes::{Done, Fault, unread};
 use crate::follow::{CtrlC, Followed, Output};
 use crate::runs::Runs;
 use crate::settings::{self, Settings};
@@ -22,6 +22,9 @@ use std::io::Write;
 use std::process::ExitCode;
 use store::Durability;
 use views::History;
+
+/// Says where the code of a workflow is: then it is needed.
+const SOURCE_ANNOTATION: &str = "towpath.dev/source";
 
 /// Names that are tried before we give up: each has one chance in fourteen million to be taken.
 const NAMES_MAX: usize = 8;
@@ -63,6 +66,12 @@ pub struct RunArgs {
 }
 
 pub fn run(args: RunArgs, settings: &Settings) -> Done {
+    if let Some(name) = args.name.as_deref().filter(|name| !spec::validate::is_workflow_name(name)) {
+        return Err(Fault::usage(format!(
+            "'{name}' cannot be the name of a run; {}, at most 63",
+            spec::validate::OBJECT_WORDS
+        )));
+    }
     let files = sources::read(&args.files)?;
     let parameters = parameters::read(&args.parameters, args.parameter_file.as_deref())?;
     let options = Options {
@@ -85,7 +94,7 @@ pub fn run(args: RunArgs, settings: &Settings) -> Done {
     let place = Place::new(settings, args.jobs)?;
     let starting = place.start()?;
     // The holder starts while we look at the source.
-    let source = provenance::source(&place, &args.files)?;
+    let source = provenance::source(&place, &args.files, plan.metadata.annotations.contains_key(SOURCE_ANNOTATION))?;
     let profile = args.profile.as_deref().and_then(settings::profile).or(settings.profile).unwrap_or(Profile::Standard);
     let at = now();
     let mut record = RunRecord {
@@ -141,7 +150,7 @@ fn check_holder(client: &mut Client, settings: &Settings, jobs: Option<u32>) -> 
             "notice: {} tasks at once, not {jobs}: so many does the process admit that holds this home",
             status.slots
         );
-        writeln!(std::io::stderr(), "{text}")?;
+        unread(writeln!(std::io::stderr(), "{text}"))?;
     }
     Ok(())
 }
@@ -163,7 +172,7 @@ fn submit(client: &mut Client, record: &mut RunRecord) -> Result<(), Fault> {
             }
             Reply::NameTaken(_) => {}
             Reply::Refused(refusal) => return Err(Fault::usage(refusal)),
-            Reply::Store(why) => return Err(Fault::machine(why)),
+            Reply::Store(why) => return Err(Fault::store(&why)),
             other => return Err(Fault::machine(format!("the holder of this home answered {other:?}"))),
         }
     }
@@ -176,10 +185,10 @@ fn leave(place: &Place, record: &RunRecord, output: Option<Output>) -> Done {
         crate::follow::print_object(&Runs::open(place)?.history(&record.id)?, output)?;
     } else {
         let name = &record.name;
-        writeln!(
+        unread(writeln!(
             std::io::stdout(),
             "{name} started; `towpath resume {name}` attaches to it, `towpath get {name}` shows it"
-        )?;
+        ))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,0 +1,124 @@
+//! Commands as processes, where what counts is their exit code or that they end at all.
+//! It must never touch a process of another home.
+
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+struct Home(TempDir);
+
+impl Home {
+    fn new() -> Self {
+        let home = Self(tempfile::tempdir().expect("a directory"));
+        fs::create_dir(home.flow()).expect("flow");
+        home
+    }
+
+    fn flow(&self) -> PathBuf {
+        self.0.path().join("flow")
+    }
+
+    /// A workflow of one task, and its file.
+    fn file(&self, metadata: &str, script: &str) -> String {
+        let path = self.flow().join("flow.yaml");
+        let text = format!(
+            "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nmetadata: {metadata}\nspec:\n  entrypoint: main\n  templates:\n  \
+             - name: main\n    container: {{image: host, command: [sh, -c, '{script}']}}\n"
+        );
+        fs::write(&path, text).expect("file");
+        path.to_str().expect("UTF-8").to_string()
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_towpath"));
+        command.args(args).env("TOWPATH_HOME", self.0.path().join("home")).env_remove("TOWPATH_ATTEMPT");
+        command.current_dir(self.flow()).stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> (i32, String, String) {
+        let Output { status, stdout, stderr } = self.command(args).output().expect("towpath");
+        let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+        (status.code().unwrap_or(-1), text(stdout), text(stderr))
+    }
+
+    fn signal(&self, kind: &str, signal: Signal) -> usize {
+        let home = format!("TOWPATH_HOME={}", self.0.path().join("home").display());
+        let has = |path: &Path, word: &str| {
+            fs::read(path).is_ok_and(|bytes| bytes.split(|byte| *byte == 0).any(|part| part == word.as_bytes()))
+        };
+        let pids = fs::read_dir("/proc").expect("/proc").flatten().filter_map(|e| e.file_name().to_str()?.parse().ok());
+        let ours = pids.filter(|pid: &i32| {
+            let dir = PathBuf::from(format!("/proc/{pid}"));
+            has(&dir.join("cmdline"), kind) && has(&dir.join("environ"), &home)
+        });
+        ours.filter_map(Pid::from_raw).filter(|pid| kill_process(*pid, signal).is_ok()).count()
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        self.signal("__holder", Signal::KILL);
+        self.signal("__runner", Signal::KILL);
+    }
+}
+
+#[test]
+fn a_name_that_no_workflow_may_have_is_a_usage_error() {
+    let home = Home::new();
+    let file = home.file("{generateName: a-}", "true");
+    for name in ["", "A", "../x", "a_b", "-a", "a\n", &"a".repeat(64)] {
+        let (code, _, err) = home.run(&["run", &file, &format!("--name={name}")]);
+        assert!(code == 2 && err.contains("cannot be the name of a run"), "{name:?}: {code} {err}");
+    }
+    let (code, _, err) = home.run(&["run", &home.file("{name: A_b}", "true")]);
+    assert!(code == 2 && err.contains("E0304") && err.contains("3:18"), "{code} {err}");
+}
+
+#[test]
+fn a_run_that_nobody_reads_has_its_exit_code() {
+    let home = Home::new();
+    let file = home.file("{generateName: a-}", "exit 3");
+    for output in [&[][..], &["-o", "json"]] {
+        let args = [&["run", &file][..], output].concat();
+        let mut child = home.command(&args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("towpath");
+        drop(child.stdout.take());
+        assert_eq!(child.wait().expect("end").code(), Some(1), "{args:?}");
+    }
+    let mut list = home.command(&["list"]).stdout(Stdio::piped()).spawn().expect("towpath");
+    drop(list.stdout.take());
+    assert_eq!(list.wait().expect("end").code(), Some(0));
+}
+
+#[test]
+fn reading_does_not_wait_for_a_holder_that_is_stopped() {
+    let home = Home::new();
+    let file = home.file("{name: sleeper}", "sleep 600");
+    assert_eq!(home.run(&["run", "--no-watch", &file]).0, 0);
+    assert_eq!(home.signal("__holder", Signal::STOP), 1);
+    let start = Instant::now();
+    for args in [&["list"][..], &["get", "@"], &["explain", "@"]] {
+        let (code, out, err) = home.run(args);
+        assert!(code == 0 && out.contains("does not answer"), "{args:?}: {code} {out} {err}");
+    }
+    assert!(start.elapsed() < Duration::from_secs(30));
+    home.signal("__holder", Signal::CONT);
+    let (code, out, _) = home.run(&["list"]);
+    assert!(code == 0 && out.contains("running") && !out.contains("does not answer"), "{out}");
+}
+
+#[test]
+fn a_folder_too_large_for_a_snapshot_is_told_and_the_run_goes_on() {
+    let home = Home::new();
+    let big = fs::File::create(home.flow().join("weights.bin")).expect("file");
+    big.set_len(300 << 20).expect("length");
+    let (code, _, err) = home.run(&["run", &home.file("{name: without}", "true")]);
+    assert!(code == 0 && err.contains(".towpathignore") && err.contains("weights.bin"), "{code} {err}");
+    assert_eq!(err.matches("notice").count(), 1, "{err}");
+    let needs = "{name: needs, annotations: {towpath.dev/source: \".\"}}";
+    let (code, _, err) = home.run(&["run", &home.file(needs, "true")]);
+    assert!(code == 2 && err.contains(".towpathignore"), "{code} {err}");
+}
