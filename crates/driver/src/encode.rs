@@ -5,7 +5,7 @@ use model::event::Recorded;
 
 /// An entry of a log cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("event {number} of run {run} cannot be read: {what}; run `towpath doctor`")]
+#[error("event {number} of run {run} cannot be read: {what}")]
 pub struct Unreadable {
     run: String,
     number: u64,

@@ -223,8 +223,14 @@ impl Holder {
         for row in self.reader.select(&RUNS, &filter).map_err(|error| error.to_string())? {
             let Some(Cell::Text(id)) = row.into_iter().next() else { continue };
             let run = RunId(id);
-            let events = self.read(&run)?;
-            loads.push(In::Load { run, events, resumed: false });
+            // One log that cannot be read does not keep the others from going on.
+            match self.read(&run) {
+                Ok(events) => loads.push(In::Load { run, events, resumed: false }),
+                Err(why) => {
+                    eprintln!("run {run} is left alone: {why}");
+                    loads.push(In::Unreadable { run, why });
+                }
+            }
         }
         self.step(loads);
         Ok(())

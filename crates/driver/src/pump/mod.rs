@@ -32,6 +32,11 @@ pub enum In {
         events: Vec<Recorded>,
         resumed: bool,
     },
+    /// A run whose log this build cannot read: it is left alone, and so is what runs of it.
+    Unreadable {
+        run: RunId,
+        why: String,
+    },
     /// Somebody wants something of a run.
     Wish {
         ticket: Ticket,
@@ -132,6 +137,8 @@ pub struct Pump {
     known: BTreeSet<AttemptKey>,
     /// Runs that left memory because their log did not follow: they come back by `Load`.
     away: BTreeSet<RunId>,
+    /// Those of them that cannot be read at all, with the reason.
+    unreadable: BTreeMap<RunId, String>,
     /// Places of attempts that wait for their calls.
     lent: BTreeMap<AttemptKey, model::attempt::Amounts>,
     /// Places that wait for an environment, by its requirements.
@@ -155,6 +162,7 @@ impl Pump {
             epoch: None,
             known: BTreeSet::new(),
             away: BTreeSet::new(),
+            unreadable: BTreeMap::new(),
             lent: BTreeMap::new(),
             preparing: BTreeMap::new(),
             ready: BTreeMap::new(),
@@ -222,6 +230,10 @@ impl Pump {
     fn take(&mut self, input: In, out: &mut Vec<Out>) {
         match input {
             In::Load { run, events, resumed } => self.load(run, &events, resumed, out),
+            In::Unreadable { run, why } => {
+                self.away.insert(run.clone());
+                self.unreadable.insert(run, why);
+            }
             In::Wish { ticket, run, input } => self.wish(ticket, run, input, out),
             In::Connected { epoch, known } => self.connected(epoch, &known, out),
             In::Disconnected => self.epoch = None,
@@ -289,7 +301,8 @@ impl Pump {
             None if self.away.contains(&id) => {
                 let why =
                     "the store could not be written just now, and the run is being read again; try again in a moment";
-                out.push(Out::Answer { ticket, result: Err(Denied::Store(why.into())) });
+                let why = self.unreadable.get(&id).cloned().unwrap_or_else(|| why.into());
+                out.push(Out::Answer { ticket, result: Err(Denied::Store(why)) });
             }
             None => out.push(denied(Refusal::NoRun)),
             // Resuming a run that goes on anyway is attaching to it.

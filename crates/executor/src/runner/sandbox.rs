@@ -43,6 +43,8 @@ pub struct TaskFds<'a> {
     pub stdout: BorrowedFd<'a>,
     pub stderr: BorrowedFd<'a>,
     pub cgroups: &'a [OwnedFd],
+    /// `RLIMIT_DATA`, where no cgroup enforces the memory limit.
+    pub data_bytes_max: Option<u64>,
 }
 
 impl Sandboxes {
@@ -126,7 +128,7 @@ impl Sandboxes {
                 .map_err(|error| format!("working directory {}: {error}", spawn.directory))
         });
         let said = match built {
-            Ok(()) => run_task(program, &cgroups),
+            Ok(()) => run_task(program, &cgroups, fds.data_bytes_max),
             Err(why) => format!("failed sandbox: {why}"),
         };
         i32::from(write_all(report, said.as_bytes()).is_err())
@@ -324,7 +326,7 @@ fn keep_only(fds: &TaskFds<'_>, report: BorrowedFd<'_>) -> io::Result<Vec<OwnedF
     Ok(cgroups?)
 }
 
-fn run_task(program: &Program, cgroups: &[OwnedFd]) -> String {
+fn run_task(program: &Program, cgroups: &[OwnedFd], data_bytes_max: Option<u64>) -> String {
     let setting = Setting {
         stdin: sys::borrow(0),
         stdout: sys::borrow(1),
@@ -332,7 +334,7 @@ fn run_task(program: &Program, cgroups: &[OwnedFd]) -> String {
         cgroups,
         mounts: None,
         capabilities: Some(sys::TASK_CAPABILITIES),
-        data_bytes_max: None,
+        data_bytes_max,
         die_with_parent: false,
     };
     let task = match sys::start(program, &setting) {

@@ -220,15 +220,21 @@ impl Started {
         };
         let (out, out_in) = pipe()?;
         let (err, err_in) = pipe()?;
-        let fds =
-            TaskFds { stdin: machinery.null.as_fd(), stdout: out_in.as_fd(), stderr: err_in.as_fd(), cgroups: &procs };
+        let unenforced = matches!(machinery.cgroups, Cgroups::None(_));
+        let fds = TaskFds {
+            stdin: machinery.null.as_fd(),
+            stdout: out_in.as_fd(),
+            stderr: err_in.as_fd(),
+            cgroups: &procs,
+            data_bytes_max: spawn.limits.memory_bytes.filter(|_| unenforced),
+        };
         let started = match (spawn.profile, &machinery.sandboxes) {
             (Profile::Standard, Some(sandboxes)) => sandboxes
                 .start(spawn, &program, &fds)
                 .map(|s| (s.pid, s.pidfd, Some(s.report)))
                 .map_err(|error| format!("the sandbox could not be made: {error}")),
             (Profile::Standard | Profile::Trusted, sandboxes) => {
-                start_plain(&program, &fds, spawn, machinery, sandboxes.as_ref().and_then(Sandboxes::host))
+                start_plain(&program, &fds, spawn, sandboxes.as_ref().and_then(Sandboxes::host))
             }
             (Profile::Strict, _) => Err("profile strict is not available yet; use --profile standard".into()),
         };
@@ -250,10 +256,8 @@ fn start_plain(
     program: &Program,
     fds: &TaskFds<'_>,
     spawn: &Spawn,
-    machinery: &Machinery,
     mounts: Option<BorrowedFd<'_>>,
 ) -> Result<PlainStart, String> {
-    let unenforced = matches!(machinery.cgroups, Cgroups::None(_));
     let setting = Setting {
         stdin: fds.stdin,
         stdout: fds.stdout,
@@ -261,7 +265,7 @@ fn start_plain(
         cgroups: fds.cgroups,
         mounts,
         capabilities: None,
-        data_bytes_max: spawn.limits.memory_bytes.filter(|_| unenforced),
+        data_bytes_max: fds.data_bytes_max,
         die_with_parent: true,
     };
     match sys::start(program, &setting) {
