@@ -293,6 +293,7 @@ fn input_line(input: &In) -> String {
         In::Prepared { .. } => "prepared".into(),
         In::Committed(batch) => format!("committed {batch}"),
         In::NotCommitted(batch, reason) => format!("not committed {batch}: {reason}"),
+        In::Unreadable { run, why } => format!("cannot read {run}: {why}"),
     }
 }
 
