@@ -95,7 +95,7 @@ pub(crate) fn launch(state: &State, id: NodeId) -> Result<Launch, String> {
         mounts: mounts(leaf, &scope)?,
         inputs: inputs(template, &node.inputs),
         outputs: Wanted { result: state.keeps_result(id), ..wanted(template, &scope)? },
-        requests: amounts(&leaf.resources.requests, &scope)?,
+        requests: requested(leaf, &scope)?,
         limits: amounts(&leaf.resources.limits, &scope)?,
         deadline_s: deadline(template, &scope, state.now, node.added_at)?,
         grace_s: limits::GRACE_SECONDS,
@@ -168,6 +168,16 @@ fn wanted(template: &Template, scope: &Scope<'_>) -> Result<Wanted, String> {
         wanted.artifacts.push(WantedArtifact { name, path, optional: artifact.optional });
     }
     Ok(wanted)
+}
+
+/// What admission counts: the requests, and the limit of what has none (as Kubernetes defaults it).
+fn requested(leaf: &Leaf, scope: &Scope<'_>) -> Result<Amounts, String> {
+    let (requests, limits) = (amounts(&leaf.resources.requests, scope)?, amounts(&leaf.resources.limits, scope)?);
+    Ok(Amounts {
+        cpu_millis: requests.cpu_millis.or(limits.cpu_millis),
+        memory_bytes: requests.memory_bytes.or(limits.memory_bytes),
+        gpus: requests.gpus.or(limits.gpus),
+    })
 }
 
 /// Amounts of cpu, memory and GPUs; other names only place a pod.

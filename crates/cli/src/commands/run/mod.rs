@@ -1,6 +1,7 @@
 //! `run`: compiles workflow files, submits the run, and follows it.
 //! It must never decide what a workflow means.
 
+mod machine;
 mod parameters;
 mod provenance;
 
@@ -91,6 +92,7 @@ pub fn run(args: RunArgs, settings: &Settings) -> Done {
     if let Some(jobs) = args.jobs.or(settings.jobs) {
         plan.parallelism = Some(plan.parallelism.map_or(jobs, |limit| limit.min(jobs)));
     }
+    plan.notices.extend(machine::notices(&plan, &executor::machine()));
     let place = Place::new(settings, args.jobs)?;
     let starting = place.start()?;
     // The holder starts while we look at the source.
