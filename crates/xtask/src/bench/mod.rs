@@ -23,7 +23,10 @@ pub fn main(flags: &mut Flags) -> Result<bool> {
     let chain = flags.number("--chain")?.unwrap_or(CHAIN);
     let other = flags.value("--binary")?;
     flags.finish()?;
-    let binary = other.map_or_else(|| conformance::build(true), |path| Ok(path.into()))?;
+    let binary = match other {
+        Some(path) => std::path::absolute(&path).with_context(|| format!("cannot find {path}"))?,
+        None => conformance::build(true)?,
+    };
     let parent = checkout::target().join("bench");
     std::fs::create_dir_all(&parent).with_context(|| format!("cannot make {}", parent.display()))?;
     // One file system for homes, layers and logs of all contenders.
