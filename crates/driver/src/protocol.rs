@@ -55,7 +55,7 @@ pub enum Reply {
     NameTaken(String),
     /// Only ended runs can be deleted.
     NotEnded,
-    /// The store could not take it; nothing happened.
+    /// The store could not confirm it. It may have taken effect if the text says so: look again before repeating.
     Store(String),
     Status(Status),
     Events {

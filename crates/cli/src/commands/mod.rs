@@ -26,7 +26,7 @@ use std::process::ExitCode;
 
 /// Runs Argo workflows on this machine, durably.
 #[derive(Parser)]
-#[command(name = "towpath", disable_version_flag = true, disable_help_subcommand = true, max_term_width = 100)]
+#[command(name = "towpath", version, disable_help_subcommand = true, max_term_width = 100)]
 #[command(before_help = "Example: towpath run examples/hello.yaml")]
 struct Cli {
     #[command(flatten)]

@@ -109,7 +109,7 @@ pub enum Out {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Denied {
     Refused(Refusal),
-    /// The store could not take it; nothing happened.
+    /// The store could not confirm it. It may have taken effect if the text says so: look again before repeating.
     Store(String),
 }
 
