@@ -241,7 +241,7 @@ mod tests {
     #[test]
     fn what_the_program_says_is_understood() {
         let tree = r#"echo '{"status": {"phase": "Succeeded", "nodes": {"w": {"name": "w", "type": "Pod"}}}}'; exit "#;
-        let given = format!(r#"test "$*" = "run w.yaml --name w -o json --home $8" || exit 9; {tree}"#);
+        let given = format!(r#"test "$*" = "run w.yaml --name w -j 16 -o json --home ${{10}}" || exit 9; {tree}"#);
         assert!(matches!(outcome(&format!("{given}0")), Outcome::Compared(Match::Whole)));
         assert!(matches!(outcome(&format!("{tree}1")), Outcome::Compared(Match::Whole)));
         let Outcome::Unsupported(why) = outcome("echo >&2; echo 'w.yaml:3: no' >&2; exit 2") else { panic!() };
