@@ -1,9 +1,10 @@
 //! What the outputs of a loop's children are together (upstream `processAggregateNodeOutputs`).
 //! It must never look at children that did not succeed.
 
-use crate::json::{Json, write_string};
+use crate::json::Json;
 use alloc::string::String;
 use alloc::vec::Vec;
+use expr::write_string;
 use model::Outputs;
 
 /// `outputs.result` of the loop: a JSON list of the children's results, each parsed as JSON. A result that is no JSON fails it.
@@ -58,7 +59,7 @@ fn strings(values: &[&str]) -> String {
         if i > 0 {
             out.push(',');
         }
-        write_string(value, &mut out);
+        write_string(value, true, &mut out);
     }
     out.push(']');
     out

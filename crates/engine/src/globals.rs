@@ -1,10 +1,10 @@
 //! `workflow.*`: the variables that are the same everywhere in a run (upstream `setGlobalParameters`).
 //! It must never be computed twice for a run: they stand in the state.
 
-use crate::json::write_string;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
+use expr::write_string;
 use expr::{Instant, Zone};
 use expr::{Value, gofmt};
 use model::RunRecord;
@@ -99,9 +99,9 @@ pub(crate) fn json_parameters(parameters: &[Parameter]) -> String {
     let mut out = String::from("[");
     for (i, parameter) in parameters.iter().enumerate() {
         out.push_str(if i == 0 { "{\"name\":" } else { ",{\"name\":" });
-        write_string(&parameter.name, &mut out);
+        write_string(&parameter.name, true, &mut out);
         out.push_str(",\"value\":");
-        write_string(&parameter.value, &mut out);
+        write_string(&parameter.value, true, &mut out);
         out.push('}');
     }
     out.push(']');
@@ -115,9 +115,9 @@ fn json_declared(declared: &[Declared], parameters: &[Parameter]) -> String {
     }
     let field = |out: &mut String, name: &str, text: &str| {
         out.push_str(if out.ends_with('{') { "" } else { "," });
-        write_string(name, out);
+        write_string(name, true, out);
         out.push(':');
-        write_string(text, out);
+        write_string(text, true, out);
     };
     let mut out = String::from("[");
     for (declared, parameter) in declared.iter().zip(parameters) {

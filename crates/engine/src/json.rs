@@ -2,9 +2,9 @@
 //! It must never be used for values whose numbers count: that is `expr::Value`.
 
 use alloc::collections::BTreeMap;
-use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use expr::write_string;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Json {
@@ -56,7 +56,7 @@ impl Json {
                 out.push_str(&raw.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026"));
                 out.push('"');
             }
-            Self::Text(text, None) => write_string(text, out),
+            Self::Text(text, None) => write_string(text, true, out),
             Self::List(items) => {
                 out.push('[');
                 for (i, item) in items.iter().enumerate() {
@@ -73,7 +73,7 @@ impl Json {
                     if i > 0 {
                         out.push(',');
                     }
-                    write_string(key, out);
+                    write_string(key, true, out);
                     out.push(':');
                     value.write(out);
                 }
@@ -81,27 +81,6 @@ impl Json {
             }
         }
     }
-}
-
-/// A JSON string as Go's `json.Marshal` writes it.
-pub(crate) fn write_string(text: &str, out: &mut String) {
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{c}' => out.push_str("\\f"),
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' | '\0'..='\u{1f}' => {
-                out.push_str(&format!("\\u{:04x}", c as u32))
-            }
-            _ => out.push(c),
-        }
-    }
-    out.push('"');
 }
 
 struct Parser<'a> {

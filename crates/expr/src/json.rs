@@ -402,7 +402,8 @@ fn number(f: f64) -> Result<String, String> {
     Ok(format!("{f}"))
 }
 
-pub(crate) fn write_string(text: &str, html: bool, out: &mut String) {
+/// Appends `text` as a JSON string in the way of Go's `encoding/json`; `html`: with `<`, `>` and `&` escaped, as `json.Marshal` does.
+pub fn write_string(text: &str, html: bool, out: &mut String) {
     out.push('"');
     for c in text.chars() {
         match c {

@@ -15,6 +15,7 @@ mod value;
 pub mod when;
 
 pub use context::Context;
+pub use json::write_string;
 pub use lang::{EvalError, Stage};
 pub use time::{Civil, Instant, Zone};
 pub use value::{AnyMapKind, Dict, Func, IntKind, Scope, SliceKind, Value};

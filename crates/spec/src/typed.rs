@@ -2,7 +2,7 @@
 //! It must never know which field of a document it reads.
 
 use crate::yaml::resolve::{Resolved, resolve};
-use crate::yaml::{Node, Style, Value, float_json, float_plain, quote};
+use crate::yaml::{Node, Style, Value, float_json, float_plain};
 
 /// What a value cannot be read as, in Go's words: "cannot unmarshal number 1.5 into a value of type int32".
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,7 +153,7 @@ pub fn raw_json(node: &Node) -> String {
 
 fn write_raw(node: &Node, out: &mut String) {
     match &node.value {
-        Value::Scalar(scalar) if scalar.style != Style::Plain => quote(&scalar.text, out),
+        Value::Scalar(scalar) if scalar.style != Style::Plain => expr::write_string(&scalar.text, true, out),
         Value::Scalar(scalar) => out.push_str(&scalar.text),
         Value::Sequence(items) => {
             out.push('[');
@@ -167,7 +167,7 @@ fn write_raw(node: &Node, out: &mut String) {
             out.push('{');
             for (i, entry) in entries.iter().enumerate() {
                 out.push_str(if i > 0 { "," } else { "" });
-                quote(entry.key.key_text().unwrap_or_default(), out);
+                expr::write_string(entry.key.key_text().unwrap_or_default(), true, out);
                 out.push(':');
                 write_raw(&entry.value, out);
             }
@@ -209,7 +209,7 @@ pub fn number_json(node: &Node) -> Option<String> {
 
 pub fn quoted(text: &str) -> String {
     let mut out = String::new();
-    quote(text, &mut out);
+    expr::write_string(text, true, &mut out);
     out
 }
 

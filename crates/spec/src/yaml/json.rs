@@ -5,24 +5,23 @@ use super::YamlError;
 use super::node::{Node, Value};
 use super::number::float_json;
 use super::resolve::{Resolved, resolve};
+use expr::write_string;
 
 /// The JSON of an expanded tree, exactly as upstream's `YAMLToJSON`.
 pub fn to_json(node: &Node) -> Result<String, YamlError> {
     let mut out = String::new();
-    write(node, &mut out, quote)?;
+    write(node, &mut out, true)?;
     Ok(out)
 }
 
 /// The same with `<`, `>` and `&` as they are, so that tags in strings stay readable.
 pub fn to_json_plain(node: &Node) -> Result<String, YamlError> {
     let mut out = String::new();
-    write(node, &mut out, quote_plain)?;
+    write(node, &mut out, false)?;
     Ok(out)
 }
 
-type Quote = fn(&str, &mut String);
-
-fn write(node: &Node, out: &mut String, quote: Quote) -> Result<(), YamlError> {
+fn write(node: &Node, out: &mut String, html: bool) -> Result<(), YamlError> {
     match &node.value {
         Value::Scalar(scalar) => {
             match resolve(scalar).map_err(|message| YamlError::with_help(node.span, message, "remove the tag"))? {
@@ -34,7 +33,7 @@ fn write(node: &Node, out: &mut String, quote: Quote) -> Result<(), YamlError> {
                 Resolved::Float(_) => {
                     return Err(YamlError::with_help(node.span, "there is no such number in JSON", "quote it"));
                 }
-                Resolved::String(text) => quote(&text, out),
+                Resolved::String(text) => write_string(&text, html, out),
             }
             Ok(())
         }
@@ -44,7 +43,7 @@ fn write(node: &Node, out: &mut String, quote: Quote) -> Result<(), YamlError> {
                 if i > 0 {
                     out.push(',');
                 }
-                write(item, out, quote)?;
+                write(item, out, html)?;
             }
             out.push(']');
             Ok(())
@@ -57,43 +56,13 @@ fn write(node: &Node, out: &mut String, quote: Quote) -> Result<(), YamlError> {
                 if i > 0 {
                     out.push(',');
                 }
-                quote(key, out);
+                write_string(key, html, out);
                 out.push(':');
-                write(value, out, quote)?;
+                write(value, out, html)?;
             }
             out.push('}');
             Ok(())
         }
-        Value::Alias(target) => write(target, out, quote),
+        Value::Alias(target) => write(target, out, html),
     }
-}
-
-/// Appends `text` as a JSON string in the way of Go's `json.Marshal`.
-pub fn quote(text: &str, out: &mut String) {
-    quoted(text, out, true);
-}
-
-fn quote_plain(text: &str, out: &mut String) {
-    quoted(text, out, false);
-}
-
-fn quoted(text: &str, out: &mut String, html_safe: bool) {
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{c}' => out.push_str("\\f"),
-            '<' | '>' | '&' if !html_safe => out.push(c),
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' | '\0'..='\u{1f}' => {
-                out.push_str(&format!("\\u{:04x}", c as u32));
-            }
-            c => out.push(c),
-        }
-    }
-    out.push('"');
 }

@@ -10,7 +10,7 @@ mod number;
 pub mod resolve;
 
 pub use expand::{Duplicate, expand};
-pub use json::{quote, to_json, to_json_plain};
+pub use json::{to_json, to_json_plain};
 pub use json_text::load_json;
 pub use load::{DEPTH_MAX, Document, NODES_MAX, load, load_first};
 pub use node::{Entry, Node, Scalar, Style, Value};
