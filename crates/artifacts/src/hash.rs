@@ -13,18 +13,21 @@ pub(crate) fn bytes(content: &[u8]) -> Digest {
     Digest(*blake3::hash(content).as_bytes())
 }
 
-/// Digest and length of what `file` has from its present position on.
+/// Digest and length of what `file` has.
 pub(crate) fn file(file: &mut File, path: &Path) -> Result<(Digest, u64), ArtifactError> {
     copy(file, path, &mut io::sink(), path)
 }
 
-/// Copies `from` to `to` and hashes on the way. The paths are for errors.
+/// Copies `from` to `to` and hashes on the way. What is appended meanwhile is left out: a file that grows faster than it is read
+/// has no end. The paths are for errors.
 pub(crate) fn copy(
-    from: &mut impl Read,
+    from: &mut File,
     from_path: &Path,
     to: &mut impl Write,
     to_path: &Path,
 ) -> Result<(Digest, u64), ArtifactError> {
+    let length = from.metadata().at(from_path)?.len();
+    let mut from = from.take(length);
     let mut hasher = blake3::Hasher::new();
     let mut buffer = Vec::new();
     let mut total = 0;
@@ -46,4 +49,21 @@ pub(crate) fn copy(
         }
     }
     Ok((Digest(*hasher.finalize().as_bytes()), total))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_grows_while_it_is_read_has_an_end() {
+        let dir = tempfile::tempdir().expect("dir");
+        let path = dir.path().join("log");
+        std::fs::write(&path, "line\n").expect("write");
+        let mut from = File::open(&path).expect("open");
+        // It grows by what is read of it.
+        let mut to = std::fs::OpenOptions::new().append(true).open(&path).expect("append");
+        let (digest, bytes) = copy(&mut from, &path, &mut to, &path).expect("copy");
+        assert_eq!((digest, bytes), (super::bytes(b"line\n"), 5));
+    }
 }

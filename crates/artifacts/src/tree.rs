@@ -162,7 +162,8 @@ pub(crate) fn copy(from: &Path, found: Vec<Found>, to: &Path) -> Result<Manifest
     Ok(manifest)
 }
 
-/// Copies to a new read-only file. With a reflink the copy is what is hashed: the source may change meanwhile.
+/// Copies to a new read-only file. With a reflink the copy is what is hashed: the source may change meanwhile. One that grows (a
+/// log that is being written) is copied as long as it was.
 pub(crate) fn copy_hashed(
     source: &mut File,
     source_path: &Path,

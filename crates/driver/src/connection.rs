@@ -17,6 +17,8 @@ use store::{LogId, Reader};
 
 /// Entries in one frame, at most.
 const CHUNK: usize = 512;
+/// Between two frames of events: shorter than a person sees, long enough for many events of a busy run.
+const PACE: Duration = Duration::from_millis(25);
 /// How often an idle watcher is looked at, whether it is still there.
 const LOOK: Duration = Duration::from_secs(1);
 /// Before we try again to let clients in.
@@ -173,6 +175,9 @@ fn watch(stream: &mut UnixStream, desk: &Desk, run: &RunId, from: u64) -> io::Re
         if !entries.is_empty() {
             protocol::send_events(stream, seen.events, &entries)?;
             seen.events += entries.len() as u64;
+            if entries.len() < CHUNK {
+                desk.board.rest(run, PACE);
+            }
         } else if notes.is_empty() {
             if desk.board.is_closed() {
                 return Ok(());

@@ -161,7 +161,6 @@ fn executor_events(jobs: Sender<Job>) -> Events {
             ExecutorEvent::Disconnected => Job::In(In::Disconnected),
             ExecutorEvent::Ended { key, outcome } => Job::In(In::Ended { key, outcome: Box::new(outcome) }),
             ExecutorEvent::Notice { key, text } => Job::Notice(Some(key.run), text),
-            ExecutorEvent::Started { .. } => return,
         };
         // After the loop's end nobody needs it: it comes again.
         let _ = jobs.send(job);
@@ -372,6 +371,7 @@ impl Holder {
         for out in self.pump.step(clock::now(), seed, inputs) {
             self.perform(out, &resumed);
         }
+        self.executor.flush();
     }
 
     fn perform(&mut self, out: Out, resumed: &BTreeSet<RunId>) {
@@ -391,7 +391,10 @@ impl Holder {
             // No executor carries calls yet: dynamic nodes come with the Python front end.
             Out::Return { .. } => {}
             Out::Answer { ticket, result } => self.answer(ticket, result),
-            Out::Publish { run, first, events } => self.board.publish(&run, first + events.len() as u64),
+            Out::Publish { run, first, events } => {
+                let ended = events.iter().any(|recorded| matches!(recorded.event, Event::RunEnded { .. }));
+                self.board.publish(&run, first + events.len() as u64, ended);
+            }
             Out::Reload(run) => {
                 let may_start = resumed.contains(&run);
                 self.reloads.put(run, may_start, clock::now());

@@ -3,7 +3,7 @@
 //! It must never hold an event.
 
 use model::RunId;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,12 +17,16 @@ const FORGOTTEN_MAX: usize = 1000;
 pub(crate) struct Board {
     state: Mutex<State>,
     changed: Condvar,
+    /// A run ended, or the board closed: nobody rests through that.
+    over: Condvar,
 }
 
 #[derive(Default)]
 struct State {
     /// Events in the log of each run that was published.
     lengths: BTreeMap<RunId, u64>,
+    /// Runs that have ended, until they are forgotten.
+    ended: BTreeSet<RunId>,
     forgotten: VecDeque<RunId>,
     /// What this machine lacks: told to every watcher.
     machine: Vec<String>,
@@ -51,9 +55,13 @@ impl Board {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The log of this run has so many durable events.
-    pub fn publish(&self, run: &RunId, length: u64) {
+    /// The log of this run has so many durable events. `ended`: the run's end is among the last of them.
+    pub fn publish(&self, run: &RunId, length: u64, ended: bool) {
         let mut state = self.state();
+        if ended {
+            state.ended.insert(run.clone());
+            self.over.notify_all();
+        }
         match state.lengths.get_mut(run) {
             Some(known) => *known = length,
             None => {
@@ -72,6 +80,7 @@ impl Board {
             && let Some(oldest) = state.forgotten.pop_front()
         {
             state.lengths.remove(&oldest);
+            state.ended.remove(&oldest);
         }
     }
 
@@ -95,6 +104,7 @@ impl Board {
     pub fn close(&self) {
         self.state().closed = true;
         self.changed.notify_all();
+        self.over.notify_all();
     }
 
     pub fn is_closed(&self) -> bool {
@@ -112,6 +122,12 @@ impl Board {
         found.extend(new.filter(|(of, _)| of.as_ref().map_or(!begins, |of| of == run)).map(|(_, text)| text.clone()));
         seen.notes = Some(state.first_note + state.notes.len() as u64);
         found
+    }
+
+    /// Lets `time` pass, unless the run ends before: a watcher that is told of each event by itself costs more than the events.
+    pub fn rest(&self, run: &RunId, time: Duration) {
+        let goes_on = |state: &mut State| !state.closed && !state.ended.contains(run);
+        drop(self.over.wait_timeout_while(self.state(), time, goes_on));
     }
 
     /// Waits until there is something new. False after `timeout` without.
@@ -145,7 +161,7 @@ mod tests {
         assert!(board.wait(&ours, &seen, Duration::ZERO));
         assert_eq!(board.new_notes(&ours, &mut seen), ["for all"]);
         assert!(!board.wait(&ours, &seen, Duration::ZERO));
-        board.publish(&ours, 3);
+        board.publish(&ours, 3, false);
         assert!(board.wait(&ours, &seen, Duration::ZERO));
         board.forget(ours.clone());
         assert!(board.wait(&ours, &seen, Duration::ZERO), "the end is seen after it was forgotten");

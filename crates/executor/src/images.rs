@@ -139,7 +139,7 @@ impl Catalogue {
     /// # Errors
     /// There is no command, and nobody said what the image's is: the text names the setting.
     pub fn resolve(&self, image: &str, command: &[String], args: &[String]) -> Result<Resolved, String> {
-        let entry = self.entries.iter().find(|entry| matches(&entry.pattern, image));
+        let entry = self.find(image);
         let mut command = command.to_vec();
         if command.is_empty() {
             command = entry.map(|entry| entry.command.clone()).unwrap_or_default();
@@ -168,9 +168,18 @@ impl Catalogue {
         Ok(Resolved { argv, python: entry.is_some_and(|entry| entry.python), notices })
     }
 
+    /// Whether the machine's Python stands for the image's.
+    pub fn is_python(&self, image: &str) -> bool {
+        self.find(image).is_some_and(|entry| entry.python)
+    }
+
+    fn find(&self, image: &str) -> Option<&Entry> {
+        self.entries.iter().find(|entry| matches(&entry.pattern, image))
+    }
+
     /// Programs of our own that stand for commands of the image.
     pub fn applets(&self, image: &str) -> Vec<String> {
-        let entry = self.entries.iter().find(|entry| matches(&entry.pattern, image));
+        let entry = self.find(image);
         let commands = entry.map(|entry| entry.commands.iter()).into_iter().flatten();
         let ours =
             commands.filter(|(name, words)| !name.contains('/') && words.first().is_some_and(|word| word == APPLET));

@@ -19,7 +19,7 @@ pub use machine::{Machine, machine};
 use model::attempt::{Launch, Outcome};
 use model::input::Epoch;
 use model::record::EnvironmentLock;
-use model::{AttemptKey, Exit, Time};
+use model::{AttemptKey, Exit};
 
 /// What an executor reports. It comes from several threads of the executor, which wait until it is
 /// taken.
@@ -31,10 +31,6 @@ pub enum ExecutorEvent {
         epoch: Epoch,
         known: Vec<AttemptKey>,
         notices: Vec<String>,
-    },
-    Started {
-        key: AttemptKey,
-        at: Time,
     },
     /// What a person should know about this attempt and that changes nothing: an image that was not run, say.
     Notice {
@@ -74,6 +70,8 @@ pub trait Executor: Send + Sync {
     fn kill(&self, key: &AttemptKey, grace_s: u32, why: Exit);
     /// The outcome was appended: it can be forgotten, and what the attempt left behind removed.
     fn acknowledge(&self, key: &AttemptKey);
+    /// Nothing more will be asked for a while: acknowledgements that wait to travel with a launch go now.
+    fn flush(&self) {}
     /// Makes an environment ready in the background; the same requirements are made once. The error names the package that
     /// failed, or the remedy.
     fn prepare(&self, requirements: &[String], done: Prepared, progress: Progress);

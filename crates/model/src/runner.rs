@@ -46,10 +46,6 @@ pub enum FromRunner {
         notices: Vec<String>,
         sandboxes: bool,
     },
-    Started {
-        key: AttemptKey,
-        at: Time,
-    },
     Ended {
         key: AttemptKey,
         end: Ended,
@@ -72,7 +68,7 @@ pub struct Spawn {
     pub scratch: String,
     /// Where the log segments go.
     pub log: String,
-    /// Where standard output alone goes, for `outputs.result`.
+    /// Where standard output alone goes, for `outputs.result`; empty if nobody wants it.
     pub stdout: String,
     pub limits: Amounts,
     pub deadline_s: Option<i64>,

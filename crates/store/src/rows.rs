@@ -73,16 +73,33 @@ pub(crate) fn check(change: &RowChange, known: &[&'static TableDef]) -> Result<(
 }
 
 pub(crate) fn apply(connection: &Connection, change: &RowChange) -> rusqlite::Result<()> {
-    let (sql, cells) = match change {
-        RowChange::Put { table, cells } => (put(table), cells),
-        RowChange::Delete { table, key } => {
-            (format!("DELETE FROM \"{}\" WHERE {}", sql_name(table), key_is(table)), key)
-        }
+    let execute = |sql: &str, cells: &[Cell]| {
+        connection.prepare_cached(sql)?.execute(rusqlite::params_from_iter(cells.iter().map(Bound)))
     };
-    connection.prepare_cached(&sql)?.execute(rusqlite::params_from_iter(cells.iter().map(Bound))).map(drop)
+    match change {
+        // SQLite writes the index of each column that an update names, changed or not: a page each.
+        RowChange::Put { table, cells } => match update(table) {
+            Some(sql) if execute(&sql, cells)? == 1 => Ok(()),
+            _ => execute(&put(table), cells).map(drop),
+        },
+        RowChange::Delete { table, key } => {
+            let sql = format!("DELETE FROM \"{}\" WHERE {}", sql_name(table), key_is(table));
+            execute(&sql, key).map(drop)
+        }
+    }
 }
 
-/// An update where the row is there: it touches only the indexes of what has changed.
+/// Changes a row that is there and whose indexed columns stay. `None`: the table has no other columns.
+fn update(table: &TableDef) -> Option<String> {
+    let rest = table.columns.iter().enumerate().skip(table.key_columns);
+    let (same, free): (Vec<_>, Vec<_>) = rest.partition(|(_, column)| table.indexed.contains(&column.name));
+    let sets: Vec<_> = free.iter().map(|(i, column)| format!("\"{}\" = ?{}", column.name, i + 1)).collect();
+    let same: String = same.iter().map(|(i, column)| format!(" AND \"{}\" IS ?{}", column.name, i + 1)).collect();
+    let (name, key, sets) = (sql_name(table), key_is(table), sets.join(", "));
+    (!sets.is_empty()).then(|| format!("UPDATE \"{name}\" SET {sets} WHERE {key}{same}"))
+}
+
+/// Inserts a row, or changes all of the one that is there.
 fn put(table: &TableDef) -> String {
     let places: Vec<_> = (1..=table.columns.len()).map(|n| format!("?{n}")).collect();
     let changed = table.columns.iter().enumerate().skip(table.key_columns);

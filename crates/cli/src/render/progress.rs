@@ -40,6 +40,8 @@ pub struct Progress {
     stale: bool,
     /// Nobody reads any more (`towpath run … | head`): nothing is printed, and the run is followed to its end.
     mute: bool,
+    /// Plain lines that are not written yet.
+    lines: String,
 }
 
 impl Progress {
@@ -59,6 +61,7 @@ impl Progress {
             drawn_at: None,
             stale: true,
             mute: false,
+            lines: String::new(),
         }
     }
 
@@ -80,7 +83,9 @@ impl Progress {
             return Ok(());
         }
         let Some(text) = told(history, recorded) else { return Ok(()) };
-        self.write(&format!("{} {}\n", clock(recorded.at), plain(&text)))
+        // Written with the next tick: thousands of these come at once.
+        self.lines.push_str(&format!("{} {}\n", clock(recorded.at), plain(&text)));
+        Ok(())
     }
 
     /// A line that stays.
@@ -89,17 +94,20 @@ impl Progress {
         let line = if self.live { paint(self.color, "2", &text) } else { text.into_owned() };
         let erase = self.erase();
         self.stale = true;
+        self.write_lines()?;
         self.write(&format!("{erase}{line}\n"))
     }
 
     /// Draws if it is time. Call it at least every `FRAME`.
     pub fn tick(&mut self, history: &History, now: Time) -> io::Result<()> {
+        self.write_lines()?;
         let due = self.drawn_at.is_none_or(|at| at.elapsed() >= if self.stale { FRAME } else { FRAME * 5 });
         if self.live && due { self.draw(history, now, false) } else { Ok(()) }
     }
 
     /// The last drawing, which stays.
     pub fn end(&mut self, history: &History, now: Time) -> io::Result<()> {
+        self.write_lines()?;
         if self.live {
             self.draw(history, now, true)?;
             self.drawn = 0;
@@ -150,6 +158,11 @@ impl Progress {
         };
         let (columns, rows) = size.map_or((80, 24), |size| (size.ws_col, size.ws_row));
         (usize::from(if columns == 0 { 80 } else { columns }), if rows == 0 { 24 } else { usize::from(rows).max(5) })
+    }
+
+    fn write_lines(&mut self) -> io::Result<()> {
+        let lines = std::mem::take(&mut self.lines);
+        if lines.is_empty() { Ok(()) } else { self.write(&lines) }
     }
 
     fn write(&mut self, text: &str) -> io::Result<()> {

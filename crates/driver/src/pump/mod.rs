@@ -486,7 +486,13 @@ impl Pump {
         for id in self.in_flight.remove(&batch).unwrap_or_default() {
             let Some(run) = self.runs.get_mut(&id) else { continue };
             let commands = run.committed(&id, out);
-            let acknowledged = run.durable_ends();
+            for (node, n) in run.durable_ends() {
+                let key = AttemptKey { run: id.clone(), node, n };
+                // A worker that came with it while its end was under way would keep it for ever.
+                if self.unacknowledged.remove(&key).is_some() | self.known.remove(&key) {
+                    out.push(Out::Acknowledge(key));
+                }
+            }
             for command in commands {
                 self.follow(&id, command, out);
             }
@@ -494,13 +500,6 @@ impl Pump {
                 self.resume(&id, out);
             }
             self.recheck(&id, out);
-            for (node, n) in acknowledged {
-                let key = AttemptKey { run: id.clone(), node, n };
-                // A worker that came with it while its end was under way would keep it for ever.
-                if self.unacknowledged.remove(&key).is_some() | self.known.remove(&key) {
-                    out.push(Out::Acknowledge(key));
-                }
-            }
         }
     }
 

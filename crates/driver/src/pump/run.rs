@@ -71,7 +71,8 @@ impl Run {
         run
     }
 
-    /// Decides an input. Returns commands that may go at once, which none may in a build without planted bugs.
+    /// Decides an input. Returns commands that may go at once: a wish for a place stays in this process, and what comes of it
+    /// is appended behind the event that made the wish.
     pub fn decide(&mut self, stamped: &Stamped) -> Result<Vec<Command>, Refusal> {
         let mut draft = Draft::new(&mut self.state, stamped.at);
         engine::decide(&mut draft, stamped)?;
@@ -85,7 +86,13 @@ impl Run {
         self.fresh.extend(decided.events);
         let mut early = Vec::new();
         for held in decided.commands {
-            if planted::is(Bug::LaunchBeforeAppend) && matches!(held.command, Command::Launch { .. }) {
+            let early_now = match &held.command {
+                // An environment is built outside.
+                Command::Place(place) => place.python_requirements.is_empty(),
+                Command::Launch { .. } => planted::is(Bug::LaunchBeforeAppend),
+                _ => false,
+            };
+            if early_now {
                 early.push(held.command);
             } else {
                 self.commands.push_back((before + held.after as u64, held.command));

@@ -47,15 +47,23 @@ impl Link {
         self.known.contains(key)
     }
 
-    /// A runner that cannot be reached is noticed by the reading side.
+    /// An acknowledgement waits for the next other frame, or for `flush`: each frame by itself wakes the runner.
     pub fn send(&mut self, frame: &ToRunner) {
-        if let ToRunner::Acknowledge { key } = frame {
-            self.known.remove(key);
+        if frame::encode(frame, &mut self.buffer).is_err() {
+            return self.hang_up();
         }
-        self.buffer.clear();
-        if frame::encode(frame, &mut self.buffer).and_then(|()| self.stream.write_all(&self.buffer)).is_err() {
+        match frame {
+            ToRunner::Acknowledge { key } => drop(self.known.remove(key)),
+            _ => self.flush(),
+        }
+    }
+
+    /// A runner that cannot be reached is noticed by the reading side.
+    pub fn flush(&mut self) {
+        if !self.buffer.is_empty() && self.stream.write_all(&self.buffer).is_err() {
             self.hang_up();
         }
+        self.buffer.clear();
     }
 
     pub fn hang_up(&self) {
@@ -111,7 +119,6 @@ fn connect(inner: &Inner) -> io::Result<()> {
     }
     loop {
         match receive(&mut stream, &mut incoming, &mut buffer) {
-            Ok(Some(FromRunner::Started { key, at })) => (inner.events)(crate::ExecutorEvent::Started { key, at }),
             Ok(Some(FromRunner::Ended { key, end })) => inner.ended(key, end),
             Ok(Some(FromRunner::Hello { .. })) => {}
             Ok(None) | Err(_) => break,

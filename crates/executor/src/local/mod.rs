@@ -80,6 +80,8 @@ struct Attempt {
     launch: Arc<Launch>,
     epoch: Epoch,
     at: Progressed,
+    /// It may have files of its own, which are removed when it is acknowledged.
+    litter: bool,
 }
 
 /// How far an attempt is.
@@ -170,9 +172,17 @@ impl Executor for Local {
                 return;
             }
             state.gpus_taken.remove(key);
-            state.attempts.remove(key).map(|attempt| attempt.launch)
+            let attempt = state.attempts.remove(key);
+            if attempt.as_ref().is_some_and(|attempt| !attempt.litter) {
+                return;
+            }
+            attempt.map(|attempt| attempt.launch)
         };
         self.inner.job(Job::CleanUp(key.clone(), launch));
+    }
+
+    fn flush(&self) {
+        self.inner.state().flush();
     }
 
     fn prepare(&self, requirements: &[String], done: Prepared, progress: Progress) {
@@ -242,13 +252,26 @@ impl Inner {
         }
         let epoch = link.epoch().clone();
         let at = if known { Progressed::Running } else { Progressed::Staging };
-        state.attempts.insert(key.clone(), Attempt { launch: Arc::new(launch), epoch, at });
-        if !known {
+        let quick = self.is_quick(&launch);
+        state.attempts.insert(key.clone(), Attempt { launch: Arc::new(launch), epoch, at, litter: true });
+        if !known && quick {
+            drop(state);
+            self.stage(&key);
+        } else if !known {
             self.job(Job::Stage(key));
         } else if let Some(ended) = state.stashed.remove(&key) {
             drop(state);
             self.ended(key, ended);
         }
+    }
+
+    /// Whether staging writes and hashes nothing, so that another thread would cost more than the work.
+    fn is_quick(&self, launch: &Launch) -> bool {
+        launch.inputs.is_empty()
+            && launch.mounts.is_empty()
+            && launch.python_requirements.is_empty()
+            && launch.script.is_none()
+            && !self.images.is_python(&launch.image)
     }
 
     fn lost(&self, key: AttemptKey) {
@@ -268,12 +291,12 @@ impl Inner {
         };
         let site = self.site(sandboxes);
         match self.staged(&site, &launch, gpus) {
-            Ok(Staged { spawn, mut notices }) => {
+            Ok(Staged { spawn, litter, mut notices }) => {
                 if launch.profile == Profile::Standard && !sandboxes {
                     notices.push("profile standard runs as trusted: this machine makes no sandboxes".into());
                 }
                 self.notice(key, &notices);
-                self.send(key, &epoch, spawn);
+                self.send(key, &epoch, spawn, litter);
             }
             Err(why) => {
                 let now = wall();
@@ -300,7 +323,7 @@ impl Inner {
         environment::ensure(&self.home, &self.python, &launch.python_requirements, &|_| {}).map(Some)
     }
 
-    fn send(&self, key: &AttemptKey, epoch: &Epoch, spawn: Spawn) {
+    fn send(&self, key: &AttemptKey, epoch: &Epoch, spawn: Spawn, litter: bool) {
         let mut state = self.state();
         let Some(attempt) = state.attempts.get_mut(key) else { return };
         if !matches!(attempt.at, Progressed::Staging) {
@@ -308,6 +331,7 @@ impl Inner {
             return;
         }
         attempt.at = Progressed::Running;
+        attempt.litter = litter;
         match &mut state.link {
             Some(link) if link.epoch() == epoch => link.send(&ToRunner::Spawn(Box::new(spawn))),
             // Lost with the runner; told when the next one is there.
@@ -329,6 +353,7 @@ impl Inner {
         let mut state = self.state();
         if let Some(launch) = state.unwanted.remove(&key) {
             state.acknowledge(&key);
+            state.flush();
             state.gpus_taken.remove(&key);
             drop(state);
             return self.job(Job::CleanUp(key, launch));
@@ -496,6 +521,12 @@ impl State {
             self.unwanted.insert(key.clone(), launch);
         }
         runs
+    }
+
+    fn flush(&mut self) {
+        if let Some(link) = &mut self.link {
+            link.flush();
+        }
     }
 
     /// Devices for the attempt, where there are any on this machine.

@@ -40,6 +40,8 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 /// A process that can be started, and what a person should know about it.
 pub(crate) struct Staged {
     pub spawn: Spawn,
+    /// There are files of the attempt's own, or will be.
+    pub litter: bool,
     pub notices: Vec<String>,
 }
 
@@ -96,14 +98,17 @@ impl Stage<'_> {
             binds: if layout.sandboxed { layout.binds.clone() } else { Vec::new() },
             scratch: text(&layout.scratch),
             log: text(&self.site.home.log(&launch.key)),
-            stdout: text(&self.site.stdout(&launch.key)),
+            stdout: if launch.outputs.result { text(&self.site.stdout(&launch.key)) } else { String::new() },
             limits: launch.limits,
             deadline_s: launch.deadline_s,
             grace_s: launch.grace_s,
             log_bytes_max: LOG_BYTES_MAX,
             masked: Vec::new(),
         };
-        Ok(Staged { spawn, notices })
+        let wanted = &launch.outputs;
+        let collects = wanted.result || !wanted.parameters.is_empty() || !wanted.artifacts.is_empty();
+        let litter = collects || !layout.binds.is_empty() || fs::symlink_metadata(&layout.scratch).is_ok();
+        Ok(Staged { spawn, litter, notices })
     }
 
     fn lay_inputs(&self, launch: &Launch, layout: &Layout) -> Result<(), String> {

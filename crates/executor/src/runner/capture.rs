@@ -18,6 +18,7 @@ pub struct Capture {
     /// Beginnings of lines: of standard output, of standard error.
     open: [Vec<u8>; 2],
     masked: Vec<Vec<u8>>,
+    /// Empty: nobody wants it.
     stdout: PathBuf,
     tail: Vec<u8>,
     problems: Vec<String>,
@@ -35,7 +36,7 @@ impl Capture {
 
     /// Takes what was read from a stream (`Out` or `Err`).
     pub fn push(&mut self, now: Time, stream: Stream, bytes: &[u8]) {
-        if stream == Stream::Out {
+        if stream == Stream::Out && !self.stdout.as_os_str().is_empty() {
             self.keep_tail(bytes);
         }
         for part in bytes.split_inclusive(|byte| *byte == b'\n') {

@@ -187,9 +187,8 @@ impl Machine {
         let deadline_us =
             spawn.deadline_s.map(|s| now.clock_us.saturating_add(s.max(0).saturating_mul(Time::SECOND_US)));
         let running = Attempt::Running { grace_s: spawn.grace_s, deadline_us, kill: None };
-        self.attempts.insert(key.clone(), running);
+        self.attempts.insert(key, running);
         out.push(Output::StartProcess(spawn));
-        out.push(Output::Send(FromRunner::Started { key, at: now.at }));
     }
 
     fn kill(&mut self, now: Now, key: AttemptKey, grace_s: u32, reason: Exit, out: &mut Vec<Output>) {

@@ -166,11 +166,9 @@ impl World {
         self.local().launch(launch.clone(), &self.epoch);
     }
 
-    pub fn started(&mut self, key: &AttemptKey) {
-        self.wait("the start", |event| match event {
-            ExecutorEvent::Started { key: started, .. } if started == key => Some(()),
-            _ => None,
-        });
+    /// Waits for the word `started`, which the task prints first.
+    pub fn started(&self, key: &AttemptKey) {
+        until("the start", || self.log_path(key).exists() && self.log(key).contains("started"));
     }
 
     pub fn ended(&mut self, key: &AttemptKey) -> Outcome {

@@ -74,7 +74,7 @@ fn attempts_die_with_their_runner() {
     let mut world = World::new();
     let mut launches = Vec::new();
     for profile in [Trusted, Standard] {
-        let launch = world.sh(profile, "exec sleep 1000");
+        let launch = world.sh(profile, "echo started; exec sleep 1000");
         world.launch(&launch);
         world.started(&launch.key);
         launches.push(launch);
@@ -118,7 +118,7 @@ fn an_outcome_outlives_the_runner_that_told_it() {
 
 fn an_attempt_that_nobody_wants_is_forgotten_at_its_end() {
     let mut world = World::new();
-    let launch = world.sh(Standard, "sleep 1000");
+    let launch = world.sh(Standard, "echo started; sleep 1000");
     world.launch(&launch);
     world.started(&launch.key);
     world.close();
@@ -136,7 +136,7 @@ fn an_attempt_that_nobody_wants_is_forgotten_at_its_end() {
 
 fn a_killed_init_is_a_lost_attempt() {
     let mut world = World::new();
-    let launch = world.sh(Standard, "sleep 1000");
+    let launch = world.sh(Standard, "echo started; sleep 1000");
     world.launch(&launch);
     world.started(&launch.key);
     let runner = world.runner_pid();
