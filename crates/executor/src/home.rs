@@ -95,6 +95,11 @@ impl Home {
         self.root.join("sandbox")
     }
 
+    /// The layers of sandboxes that are used by several attempts.
+    pub fn sandboxes(&self) -> PathBuf {
+        self.root.join("sandboxes")
+    }
+
     pub fn images_file(&self) -> PathBuf {
         self.root.join("images.toml")
     }

@@ -27,21 +27,11 @@ use model::{AttemptKey, Exit};
 pub enum ExecutorEvent {
     /// There is a worker. `known`: attempts that it runs or whose outcome it keeps, from before this connection too.
     /// `notices`: what this machine does not offer, for every run.
-    Connected {
-        epoch: Epoch,
-        known: Vec<AttemptKey>,
-        notices: Vec<String>,
-    },
+    Connected { epoch: Epoch, known: Vec<AttemptKey>, notices: Vec<String> },
     /// What a person should know about this attempt and that changes nothing: an image that was not run, say.
-    Notice {
-        key: AttemptKey,
-        text: String,
-    },
+    Notice { key: AttemptKey, text: String },
     /// It comes again after a restart until it is acknowledged.
-    Ended {
-        key: AttemptKey,
-        outcome: Outcome,
-    },
+    Ended { key: AttemptKey, outcome: Outcome },
     /// The worker is gone. What it ran is dead, unless `Connected` names it.
     Disconnected,
 }

@@ -9,6 +9,8 @@ mod holder;
 mod outputs;
 #[path = "local/process.rs"]
 mod process;
+#[path = "local/reuse.rs"]
+mod reuse;
 #[path = "local/sandbox.rs"]
 mod sandbox;
 
@@ -23,6 +25,6 @@ fn main() -> ExitCode {
             executor::runner::main(&home)
         }
         Some("__argosay") => executor::argosay::main(&args[2..]),
-        _ => harness::run(&args[1..], &[process::TESTS, sandbox::TESTS, outputs::TESTS, holder::TESTS]),
+        _ => harness::run(&args[1..], &[process::TESTS, sandbox::TESTS, reuse::TESTS, outputs::TESTS, holder::TESTS]),
     }
 }

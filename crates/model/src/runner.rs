@@ -66,6 +66,9 @@ pub struct Spawn {
     pub binds: Vec<Bind>,
     /// The attempt's own directory outside: `upper/`, `work/`, `tmp/`, `outcome`.
     pub scratch: String,
+    /// Something lies in that directory that the attempt is to find: its sandbox is laid over it, and is no other's.
+    #[serde(default)]
+    pub laid: bool,
     /// Where the log segments go.
     pub log: String,
     /// Where standard output alone goes, for `outputs.result`; empty if nobody wants it.
@@ -104,4 +107,7 @@ pub struct Ended {
     pub started_at: Option<Time>,
     pub ended_at: Time,
     pub usage: Usage,
+    /// What it wrote lies in its directory outside (`Spawn::scratch`).
+    #[serde(default)]
+    pub kept: bool,
 }

@@ -291,6 +291,7 @@ fn spawn(launch: &Launch) -> Spawn {
         profile: Profile::Standard,
         binds: Vec::new(),
         scratch: String::new(),
+        laid: false,
         log: String::new(),
         stdout: String::new(),
         limits: Amounts::default(),

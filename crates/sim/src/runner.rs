@@ -202,7 +202,7 @@ impl World {
     }
 
     fn end_of(&self, exit: Exit, ended_at: Time, started_at: Option<Time>) -> Ended {
-        Ended { exit, started_at, ended_at, usage: Usage::default() }
+        Ended { exit, started_at, ended_at, usage: Usage::default(), kept: false }
     }
 
     fn signal(&mut self, key: &AttemptKey, signal: Signal) {

@@ -22,7 +22,7 @@ const NAMED_FILES_MAX: usize = 10;
 
 /// The outcome of an attempt, with what it left in its files.
 pub(crate) fn collect(site: &Site, launch: &Launch, layout: &Layout, end: Ended) -> Outcome {
-    let Ended { exit, started_at, ended_at, usage } = end;
+    let Ended { exit, started_at, ended_at, usage, kept: _ } = end;
     let exit = match exit {
         Exit::NotStarted(why) if why.starts_with("failed to find name in PATH") => {
             Exit::NotStarted(super::stage::not_found(&why, &launch.image))

@@ -366,6 +366,7 @@ impl Inner {
                 Progressed::Collecting | Progressed::Done(_) => {}
                 Progressed::Staging | Progressed::Running => {
                     attempt.at = Progressed::Collecting;
+                    attempt.litter |= ended.kept;
                     let wanted = &attempt.launch.outputs;
                     if wanted.parameters.is_empty() && wanted.artifacts.is_empty() {
                         // Nothing to hash or to move: not worth another thread.

@@ -72,9 +72,6 @@ impl Stage<'_> {
             // Staged before, by a holder that died before the runner heard of it.
             super::scratch::remove(&layout.scratch);
         }
-        if layout.sandboxed {
-            make_dir(&layout.scratch)?;
-        }
         layout.empty.iter().try_for_each(|path| make_dir(path))?;
         self.lay_inputs(launch, &layout)?;
         let mut notices = resolved.notices;
@@ -89,6 +86,8 @@ impl Stage<'_> {
             lay_links(&layout)?;
         }
         let text = |path: &Path| path.to_string_lossy().into_owned();
+        let laid = fs::symlink_metadata(&layout.scratch).is_ok();
+        let links = !layout.sandboxed && !layout.binds.is_empty();
         let spawn = Spawn {
             key: launch.key.clone(),
             argv,
@@ -97,6 +96,7 @@ impl Stage<'_> {
             profile: if layout.sandboxed { Profile::Standard } else { Profile::Trusted },
             binds: if layout.sandboxed { layout.binds.clone() } else { Vec::new() },
             scratch: text(&layout.scratch),
+            laid,
             log: text(&self.site.home.log(&launch.key)),
             stdout: if launch.outputs.result { text(&self.site.stdout(&launch.key)) } else { String::new() },
             limits: launch.limits,
@@ -107,8 +107,7 @@ impl Stage<'_> {
         };
         let wanted = &launch.outputs;
         let collects = wanted.result || !wanted.parameters.is_empty() || !wanted.artifacts.is_empty();
-        let litter = collects || !layout.binds.is_empty() || fs::symlink_metadata(&layout.scratch).is_ok();
-        Ok(Staged { spawn, litter, notices })
+        Ok(Staged { spawn, litter: laid || links || collects, notices })
     }
 
     fn lay_inputs(&self, launch: &Launch, layout: &Layout) -> Result<(), String> {

@@ -88,7 +88,8 @@ mod tests {
         let dir = tempfile::tempdir().expect("dir");
         let outcomes = Outcomes::new(&Home::new(dir.path()));
         let key = AttemptKey { run: RunId("r".into()), node: NodeId(1), n: 0 };
-        let end = Ended { exit: Exit::Exited(3), started_at: None, ended_at: Time(5), usage: Usage::default() };
+        let end =
+            Ended { exit: Exit::Exited(3), started_at: None, ended_at: Time(5), usage: Usage::default(), kept: false };
         outcomes.persist(&key, &end).expect("persist");
         fs::write(dir.path().join("outcomes/x.half"), "{").expect("half");
         assert_eq!(outcomes.load(), (vec![(key.clone(), end)], Vec::new()));

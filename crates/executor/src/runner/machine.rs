@@ -170,7 +170,7 @@ impl Machine {
     fn spawn(&mut self, now: Now, spawn: Box<Spawn>, out: &mut Vec<Output>) {
         let key = spawn.key.clone();
         if let Some(reason) = self.tombstones.remove(&key) {
-            let end = Ended { exit: reason, started_at: None, ended_at: now.at, usage: Usage::default() };
+            let end = Ended { exit: reason, started_at: None, ended_at: now.at, usage: Usage::default(), kept: false };
             self.attempts.insert(key.clone(), Attempt::Ended { end: end.clone(), persisted: false });
             out.push(Output::Send(FromRunner::Ended { key, end }));
             return;

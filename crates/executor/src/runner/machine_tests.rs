@@ -24,6 +24,7 @@ fn spawn(node: u32, deadline_s: Option<i64>) -> ToRunner {
         profile: Profile::Trusted,
         binds: Vec::new(),
         scratch: String::new(),
+        laid: false,
         log: String::new(),
         stdout: String::new(),
         limits: Amounts::default(),
@@ -35,7 +36,7 @@ fn spawn(node: u32, deadline_s: Option<i64>) -> ToRunner {
 }
 
 fn end(exit: Exit) -> Ended {
-    Ended { exit, started_at: Some(Time(1)), ended_at: Time(2), usage: Usage::default() }
+    Ended { exit, started_at: Some(Time(1)), ended_at: Time(2), usage: Usage::default(), kept: false }
 }
 
 impl World {

@@ -6,9 +6,12 @@ pub mod machine;
 mod capture;
 mod cgroup;
 mod keep;
+mod pool;
+mod root;
 mod shell;
 mod sys;
 mod task;
+mod traces;
 
 pub(crate) mod mounts;
 pub(crate) mod orphans;

@@ -5,6 +5,7 @@ use super::cgroup::{Cgroup, Cgroups};
 use super::keep::Outcomes;
 use super::machine::{Identity, Input, Machine, Now, Output};
 use super::orphans;
+use super::pool::Pool;
 use super::sandbox::Sandboxes;
 use super::sys;
 use super::task::{Machinery, READ_BYTES, Remains, Task};
@@ -44,6 +45,9 @@ pub fn run(home: &Home) -> io::Result<()> {
     let mut shell = Shell::new(home, listener)?;
     announce(super::READY)?;
     let result = shell.serve();
+    if let Some(pool) = &mut shell.machinery.pool {
+        pool.close();
+    }
     shell.machinery.cgroups.close();
     // Somebody who is just connecting sees the end of the connection and starts another runner.
     let _ = fs::remove_file(home.socket());
@@ -123,6 +127,10 @@ impl Shell {
                 None
             }
         };
+        let pool = match &sandboxes {
+            Some(sandboxes) if sandboxes.can_be_entered() => Some(Pool::new(home.sandboxes())?),
+            _ => None,
+        };
         let outcomes = Outcomes::new(home);
         let (persisted, problems) = outcomes.load();
         notices.extend(problems);
@@ -136,6 +144,7 @@ impl Shell {
             machine: Machine::new(identity, persisted),
             machinery: Machinery {
                 sandboxes,
+                pool,
                 cgroups,
                 null: File::options().read(true).write(true).open("/dev/null")?.into(),
             },
@@ -180,8 +189,9 @@ impl Shell {
     fn timeout_us(&self, greeted: bool) -> Option<i64> {
         let due = self.machine.next_tick_us().map(|due| (due - self.clock.now.clock_us).clamp(0, LOOK_US));
         let again = !self.groups.is_empty() || self.orphan_looks > 0 || !self.unpersisted.is_empty();
+        let pool = self.machinery.pool.as_ref().is_some_and(Pool::is_restless).then_some(LOOK_US);
         let lonely = (!greeted).then_some(LOOK_US);
-        due.into_iter().chain(again.then_some(AGAIN_US)).chain(lonely).min()
+        due.into_iter().chain(again.then_some(AGAIN_US)).chain(pool).chain(lonely).min()
     }
 
     fn poll(&self, timeout_us: Option<i64>) -> io::Result<Ready> {
@@ -193,6 +203,10 @@ impl Shell {
             let write = if holder.outgoing.is_empty() { PollFlags::empty() } else { PollFlags::OUT };
             fds.push(PollFd::new(&holder.stream, PollFlags::IN | write));
             meaning.push(Source::Holder);
+        }
+        for making in self.machinery.pool.iter().flat_map(Pool::fds) {
+            fds.push(PollFd::from_borrowed_fd(making, PollFlags::IN));
+            meaning.push(Source::Pool);
         }
         for (index, task) in self.tasks.iter().enumerate() {
             for (fd, source) in task.fds().into_iter().zip([Source::End(index), Source::Out(index), Source::Err(index)])
@@ -216,6 +230,7 @@ impl Shell {
             match source {
                 Source::Listener => ready.listener = true,
                 Source::Holder => ready.holder = true,
+                Source::Pool => {}
                 Source::Out(index) => ready.output.push((index, Stream::Out)),
                 Source::Err(index) => ready.output.push((index, Stream::Err)),
                 Source::End(index) => ready.ended.push(index),
@@ -250,6 +265,10 @@ impl Shell {
             eprintln!("runner: {key}: {problem}");
         }
         self.groups.extend(remains.cgroup);
+        if let Some(pool) = &mut self.machinery.pool {
+            remains.sandbox.into_iter().for_each(|sandbox| pool.put_back(sandbox));
+            remains.dirty.into_iter().for_each(|shape| pool.was_dirty(shape));
+        }
         self.step(Input::Exited { key, end: remains.end });
     }
 
@@ -309,7 +328,7 @@ impl Shell {
             }
             Output::StartProcess(spawn) => self.start(&spawn),
             Output::Signal(key, signal) => {
-                if let Some(task) = self.tasks.iter().find(|task| task.key == key) {
+                if let Some(task) = self.tasks.iter_mut().find(|task| task.key == key) {
                     task.signal(signal);
                 }
             }
@@ -320,7 +339,7 @@ impl Shell {
     }
 
     fn start(&mut self, spawn: &Spawn) {
-        match Task::start(&self.machinery, spawn, wall()) {
+        match Task::start(&mut self.machinery, spawn, wall()) {
             Ok(task) => self.tasks.push(task),
             Err(remains) => self.ended(spawn.key.clone(), *remains),
         }
@@ -338,6 +357,9 @@ impl Shell {
             self.end_orphans();
         }
         self.groups.retain(|group| !group.remove());
+        if let Some(pool) = &mut self.machinery.pool {
+            pool.tend();
+        }
         if !self.unpersisted.is_empty() {
             let known: Vec<&AttemptKey> = self.machine.known().collect();
             let outcomes = &self.outcomes;
@@ -347,7 +369,8 @@ impl Shell {
 
     /// Ends adopted processes of attempts that are over.
     fn end_orphans(&mut self) {
-        let mine: Vec<i32> = self.tasks.iter().map(Task::pid).collect();
+        let pool = self.machinery.pool.iter().flat_map(Pool::pids);
+        let mine: Vec<i32> = self.tasks.iter().flat_map(Task::pids).chain(pool).collect();
         let live: Vec<&AttemptKey> = self.tasks.iter().map(|task| &task.key).collect();
         let again = orphans::end_children(&mine, |key| !live.contains(&key));
         self.orphan_looks = if again { self.orphan_looks.saturating_sub(1) } else { 0 };
@@ -366,6 +389,8 @@ struct Ready {
 enum Source {
     Listener,
     Holder,
+    /// A sandbox that is made ahead: `tend` looks.
+    Pool,
     End(usize),
     Out(usize),
     Err(usize),

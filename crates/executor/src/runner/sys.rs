@@ -48,14 +48,23 @@ pub struct Setting<'a> {
     pub stderr: BorrowedFd<'a>,
     /// Opened `cgroup.procs` files (v1) to join.
     pub cgroups: &'a [OwnedFd],
-    /// A mount namespace to join.
-    pub mounts: Option<BorrowedFd<'a>>,
+    /// Where it runs; `None`: where we are.
+    pub enter: Option<Enter<'a>>,
     /// Keep only these capabilities.
     pub capabilities: Option<u64>,
     /// `RLIMIT_DATA`, where no cgroup enforces a memory limit.
     pub data_bytes_max: Option<u64>,
     /// Die when the parent does.
     pub die_with_parent: bool,
+}
+
+/// Namespaces that a child joins.
+#[derive(Clone, Copy)]
+pub enum Enter<'a> {
+    /// This mount namespace.
+    Mounts(BorrowedFd<'a>),
+    /// Mount, IPC and PID namespace of this process (its pidfd). `back`: our own PID namespace.
+    Sandbox { init: BorrowedFd<'a>, back: BorrowedFd<'a> },
 }
 
 /// Where starting a program failed.
@@ -89,14 +98,26 @@ pub fn start(program: &Program, setting: &Setting<'_>) -> Result<(i32, OwnedFd),
     let mut stack = vec![0_u128; STACK_BYTES / 16];
     let mut pidfd: c_int = -1;
     let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
+    // A PID namespace is joined by children, not by the caller.
+    if let Some(Enter::Sandbox { init, .. }) = setting.enter {
+        join(init, libc::CLONE_NEWPID).map_err(|error| (Stage::Clone, error))?;
+    }
     // SAFETY: the child runs `in_child` on its own stack while we are suspended (CLONE_VFORK), so that `child` and `stack`
     // outlive it; it only makes system calls and ends in execve or _exit. We have one thread, so nobody else sees its writes.
     let pid = unsafe {
         let top = stack.as_mut_ptr().add(stack.len()).cast::<c_void>();
         libc::clone(in_child, top, flags, ptr::from_mut(&mut child).cast(), &mut pidfd)
     };
+    let failed = io::Error::last_os_error();
+    if let Some(Enter::Sandbox { back, .. }) = setting.enter
+        && let Err(error) = join(back, libc::CLONE_NEWPID)
+    {
+        // Everything that we start from now on would be in a task's sandbox, and end with it.
+        eprintln!("runner: there is no way back from a sandbox's PID namespace: {error}");
+        std::process::abort();
+    }
     if pid < 0 {
-        return Err((Stage::Clone, io::Error::last_os_error()));
+        return Err((Stage::Clone, failed));
     }
     // SAFETY: the kernel has just opened it for us.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
@@ -141,10 +162,15 @@ unsafe fn prepare_child(child: &Child<'_>) -> Result<(), Stage> {
         for cgroup in setting.cgroups {
             check(libc::write(cgroup.as_raw_fd(), c"0".as_ptr().cast(), 1) as c_int, Stage::Setup)?;
         }
-        if let Some(mounts) = setting.mounts {
-            check(libc::setns(mounts.as_raw_fd(), libc::CLONE_NEWNS), Stage::Setup)?;
-        }
+        let entered = match setting.enter {
+            None => 0,
+            Some(Enter::Mounts(mounts)) => libc::setns(mounts.as_raw_fd(), libc::CLONE_NEWNS),
+            Some(Enter::Sandbox { init, .. }) => libc::setns(init.as_raw_fd(), libc::CLONE_NEWNS | libc::CLONE_NEWIPC),
+        };
+        check(entered, Stage::Setup)?;
         if let Some(keep) = setting.capabilities {
+            // A session keyring of its own: keys outlive the processes that made them.
+            libc::syscall(libc::SYS_keyctl, libc::KEYCTL_JOIN_SESSION_KEYRING, ptr::null::<c_char>());
             check(keep_capabilities(keep), Stage::Setup)?;
         }
         if let Some(bytes) = setting.data_bytes_max {
@@ -161,6 +187,30 @@ unsafe fn prepare_child(child: &Child<'_>) -> Result<(), Stage> {
         libc::sigprocmask(libc::SIG_SETMASK, &none, ptr::null_mut());
         check(libc::chdir(child.program.dir.as_ptr()), Stage::Directory)
     }
+}
+
+/// Joins a namespace, or those of a process whose pidfd it is.
+fn join(namespace: BorrowedFd<'_>, what: c_int) -> io::Result<()> {
+    // SAFETY: a plain system call on an open descriptor.
+    if unsafe { libc::setns(namespace.as_raw_fd(), what) } < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Runs `work` in the IPC namespace of a process (its pidfd), and comes back to `own`.
+///
+/// # Errors
+/// Those of `work`, and that the namespace cannot be joined.
+pub fn within<T>(process: BorrowedFd<'_>, own: BorrowedFd<'_>, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    join(process, libc::CLONE_NEWIPC)?;
+    let done = work();
+    join(own, libc::CLONE_NEWIPC)?;
+    done
+}
+
+/// Whether a process is on its way out: killed, and waiting for those in its PID namespace.
+pub fn is_exiting(pid: i32) -> bool {
+    // PF_EXITING of linux/sched.h.
+    const EXITING: u64 = 0x4;
+    flags_of(pid).is_none_or(|flags| flags & EXITING != 0)
 }
 
 /// Docker's default capabilities less MKNOD: CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, SETGID, SETUID, SETPCAP,
@@ -276,10 +326,14 @@ pub fn dead(pid: i32) -> Option<Dead> {
 fn never_executed(pid: i32) -> Option<bool> {
     // PF_FORKNOEXEC of linux/sched.h, as accounting shows it too (AFORK in acct(5)).
     const FORKED_NO_EXEC: u64 = 0x40;
+    flags_of(pid).map(|flags| flags & FORKED_NO_EXEC != 0)
+}
+
+/// The kernel's flags of a process.
+fn flags_of(pid: i32) -> Option<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // Field 9 (proc(5)); the second one, in parentheses, may hold spaces.
-    let flags: u64 = stat.rsplit_once(')')?.1.split_whitespace().nth(6)?.parse().ok()?;
-    Some(flags & FORKED_NO_EXEC != 0)
+    stat.rsplit_once(')')?.1.split_whitespace().nth(6)?.parse().ok()
 }
 
 /// How a child ended and what it and the children that it waited for used.
@@ -417,6 +471,12 @@ pub fn borrow(fd: RawFd) -> BorrowedFd<'static> {
     unsafe { BorrowedFd::borrow_raw(fd) }
 }
 
+/// Takes a descriptor by its number.
+pub fn own(fd: RawFd) -> OwnedFd {
+    // SAFETY: used once in an init, for a number that `move_to` filled and nobody else owns.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
 /// Sends a signal to every process of a group.
 pub fn signal_group(group: i32, signal: i32) {
     // SAFETY: a plain system call.
@@ -458,7 +518,7 @@ mod tests {
             stdout: null.as_fd(),
             stderr: null.as_fd(),
             cgroups,
-            mounts: None,
+            enter: None,
             capabilities: None,
             data_bytes_max: None,
             die_with_parent: false,

@@ -4,8 +4,9 @@
 use super::capture::Capture;
 use super::cgroup::{Cgroup, Cgroups};
 use super::machine::Signal;
+use super::pool::{Pool, Sandbox};
 use super::sandbox::{Report, Sandboxes, TaskFds};
-use super::sys::{self, Program, Setting, Stage, Status};
+use super::sys::{self, Enter, Program, Reaped, Setting, Stage, Status};
 use artifacts::log::Stream;
 use model::attempt::Profile;
 use model::runner::{Ended, Spawn};
@@ -25,6 +26,8 @@ const READS_AT_END: usize = 32;
 pub struct Machinery {
     /// Why there are none is in a notice; tasks of profile `standard` then run as `trusted`.
     pub sandboxes: Option<Sandboxes>,
+    /// Sandboxes that are used again, where we have the power to enter one.
+    pub pool: Option<Pool>,
     pub cgroups: Cgroups,
     pub null: OwnedFd,
 }
@@ -33,8 +36,7 @@ pub struct Task {
     pub key: AttemptKey,
     pid: i32,
     pidfd: OwnedFd,
-    /// In a sandbox: what its init says.
-    report: Option<OwnedFd>,
+    place: Place,
     out: Option<OwnedFd>,
     err: Option<OwnedFd>,
     capture: Capture,
@@ -42,6 +44,33 @@ pub struct Task {
     started_at: Time,
     argv0: String,
     directory: String,
+    scratch: PathBuf,
+}
+
+/// Where a task runs.
+enum Place {
+    /// Among the machine's other processes.
+    Machine,
+    /// In a sandbox of its own, whose init is our child, started it, and says here what became of it.
+    Own(OwnedFd),
+    /// In a sandbox of the pool, as our own child.
+    Pooled(Box<Pooled>),
+}
+
+struct Pooled {
+    sandbox: Sandbox,
+    /// We have ended the sandbox.
+    killed: bool,
+    /// The task has ended; its sandbox is not to be used again, and ends.
+    ended: Option<Ending>,
+}
+
+#[derive(Clone, Copy)]
+struct Ending {
+    reaped: Reaped,
+    before_exec: bool,
+    /// The sandbox was ended by somebody else.
+    lost: bool,
 }
 
 /// What is left of a task.
@@ -49,6 +78,10 @@ pub struct Remains {
     pub end: Ended,
     /// A group that could not be removed yet.
     pub cgroup: Option<Cgroup>,
+    /// One that was left clean.
+    pub sandbox: Option<Sandbox>,
+    /// The kind of sandbox in which something was left.
+    pub dirty: Option<u64>,
     pub problems: Vec<String>,
 }
 
@@ -57,7 +90,7 @@ impl Task {
     ///
     /// # Errors
     /// The end of the attempt: it could not be started.
-    pub fn start(machinery: &Machinery, spawn: &Spawn, now: Time) -> Result<Self, Box<Remains>> {
+    pub fn start(machinery: &mut Machinery, spawn: &Spawn, now: Time) -> Result<Self, Box<Remains>> {
         let mut capture =
             Capture::new(PathBuf::from(&spawn.log), PathBuf::from(&spawn.stdout), spawn.log_bytes_max, &spawn.masked);
         match Started::new(machinery, spawn) {
@@ -65,7 +98,7 @@ impl Task {
                 key: spawn.key.clone(),
                 pid: started.pid,
                 pidfd: started.pidfd,
-                report: started.report,
+                place: started.place,
                 out: Some(started.out),
                 err: Some(started.err),
                 capture,
@@ -73,28 +106,41 @@ impl Task {
                 started_at: now,
                 argv0: spawn.argv.first().cloned().unwrap_or_default(),
                 directory: spawn.directory.clone(),
+                scratch: PathBuf::from(&spawn.scratch),
             }),
             Err(why) => {
                 capture.say(now, &why);
-                let end =
-                    Ended { exit: Exit::NotStarted(why), started_at: None, ended_at: now, usage: Usage::default() };
-                Err(Box::new(Remains { end, cgroup: None, problems: capture.finish(now) }))
+                let end = Ended {
+                    exit: Exit::NotStarted(why),
+                    started_at: None,
+                    ended_at: now,
+                    usage: Usage::default(),
+                    kept: spawn.profile == Profile::Standard,
+                };
+                let problems = capture.finish(now);
+                Err(Box::new(Remains { end, cgroup: None, sandbox: None, dirty: None, problems }))
             }
         }
     }
 
-    pub fn pid(&self) -> i32 {
-        self.pid
+    /// Children of ours that are no orphans as long as it is there.
+    pub fn pids(&self) -> impl Iterator<Item = i32> {
+        let init = if let Place::Pooled(pooled) = &self.place { Some(pooled.sandbox.pid()) } else { None };
+        [self.pid].into_iter().chain(init)
     }
 
     /// Whether it may have left processes that are not seen by its end.
     pub fn can_leave_orphans(&self) -> bool {
-        self.report.is_none()
+        matches!(self.place, Place::Machine)
     }
 
     /// Its descriptors to wait for: end, standard output, standard error.
     pub fn fds(&self) -> [Option<BorrowedFd<'_>>; 3] {
-        [Some(self.pidfd.as_fd()), self.out.as_ref().map(AsFd::as_fd), self.err.as_ref().map(AsFd::as_fd)]
+        let end = match &self.place {
+            Place::Pooled(pooled) if pooled.ended.is_some() => pooled.sandbox.pidfd(),
+            _ => self.pidfd.as_fd(),
+        };
+        [Some(end), self.out.as_ref().map(AsFd::as_fd), self.err.as_ref().map(AsFd::as_fd)]
     }
 
     /// Reads what a stream has, through `buffer`.
@@ -103,32 +149,33 @@ impl Task {
         self.capture.flush(now);
     }
 
-    pub fn signal(&self, signal: Signal) {
+    pub fn signal(&mut self, signal: Signal) {
         let number = match signal {
             Signal::Term => rustix::process::Signal::TERM,
             Signal::Kill => rustix::process::Signal::KILL,
         };
-        if self.report.is_some() {
+        match &mut self.place {
             // The init passes SIGTERM on; with SIGKILL it takes the whole sandbox along.
-            let _ = rustix::process::pidfd_send_signal(&self.pidfd, number);
-        } else {
-            sys::signal_group(self.pid, number.as_raw());
-            if let (Signal::Kill, Some(cgroup)) = (signal, &self.cgroup) {
-                cgroup.kill();
+            Place::Own(_) => drop(rustix::process::pidfd_send_signal(&self.pidfd, number)),
+            Place::Pooled(pooled) if signal == Signal::Kill => {
+                pooled.killed = true;
+                pooled.sandbox.kill();
+            }
+            // Its number may be another's by now.
+            Place::Pooled(pooled) if pooled.ended.is_some() => {}
+            Place::Pooled(_) => sys::signal_group(self.pid, number.as_raw()),
+            Place::Machine => {
+                sys::signal_group(self.pid, number.as_raw());
+                if let (Signal::Kill, Some(cgroup)) = (signal, &self.cgroup) {
+                    cgroup.kill();
+                }
             }
         }
     }
 
     /// Takes it apart if it has ended; itself if it has not.
     pub fn finish(mut self, now: Time, buffer: &mut [u8]) -> Result<Remains, Box<Self>> {
-        let before_exec = sys::dead(self.pid).is_some_and(|dead| dead.before_exec);
-        let Ok(Some(reaped)) = sys::wait(self.pid, false) else { return Err(Box::new(self)) };
-        if self.report.is_none() {
-            sys::signal_group(self.pid, libc::SIGKILL);
-            if let Some(cgroup) = &self.cgroup {
-                cgroup.kill();
-            }
-        }
+        let Some(Ending { reaped, before_exec, lost }) = self.reap() else { return Err(Box::new(self)) };
         for stream in [Stream::Out, Stream::Err] {
             self.drain(stream, now, READS_AT_END, buffer);
         }
@@ -144,32 +191,84 @@ impl Task {
                 cgroup = None;
             }
         }
-        let exit = self.exit(reaped.status, oom, before_exec);
+        let place = std::mem::replace(&mut self.place, Place::Machine);
+        let (report, left) = self.leave(place);
+        let exit = self.exit(report, &Ending { reaped, before_exec, lost }, oom);
         if let Exit::NotStarted(why) = &exit {
             self.capture.say(now, why);
         }
         let started_at = (!matches!(exit, Exit::NotStarted(_))).then_some(self.started_at);
-        let end = Ended { exit, started_at, ended_at: now, usage };
-        Ok(Remains { end, cgroup, problems: self.capture.finish(now) })
+        let end = Ended { exit, started_at, ended_at: now, usage, kept: left.kept };
+        let mut problems = self.capture.finish(now);
+        problems.extend(left.problem);
+        Ok(Remains { end, cgroup, sandbox: left.sandbox, dirty: left.dirty, problems })
     }
 
-    fn exit(&mut self, status: Status, oom: bool, before_exec: bool) -> Exit {
-        let report = self.report.take().map(Report::read);
+    /// Reaps what has ended. `None`: it has not, or its sandbox has not.
+    fn reap(&mut self) -> Option<Ending> {
+        let Place::Pooled(pooled) = &mut self.place else {
+            let before_exec = sys::dead(self.pid).is_some_and(|dead| dead.before_exec);
+            let reaped = sys::wait(self.pid, false).ok()??;
+            if matches!(self.place, Place::Machine) {
+                sys::signal_group(self.pid, libc::SIGKILL);
+                if let Some(cgroup) = &self.cgroup {
+                    cgroup.kill();
+                }
+            }
+            return Some(Ending { reaped, before_exec, lost: false });
+        };
+        let Some(ended) = pooled.ended else {
+            let before_exec = sys::dead(self.pid).is_some_and(|dead| dead.before_exec);
+            let reaped = sys::wait(self.pid, false).ok()??;
+            let killed = reaped.status == Status::Signalled(libc::SIGKILL);
+            let lost = killed && !pooled.killed && sys::is_exiting(pooled.sandbox.pid());
+            let ending = Ending { reaped, before_exec, lost };
+            if !lost && !pooled.killed && pooled.sandbox.is_clean() {
+                return Some(ending);
+            }
+            pooled.sandbox.kill();
+            pooled.ended = Some(ending);
+            return None;
+        };
+        // Its end is the end of all that ran in it, and of its mounts.
+        sys::wait(pooled.sandbox.pid(), false).ok()??;
+        Some(ended)
+    }
+
+    /// What becomes of the place of a task that has ended: the report of an init, and what is left.
+    fn leave(&self, place: Place) -> (Option<Report>, Left) {
+        match place {
+            Place::Machine => (None, Left::default()),
+            Place::Own(report) => (Some(Report::read(report)), Left { kept: true, ..Left::default() }),
+            Place::Pooled(pooled) if pooled.ended.is_none() => {
+                (None, Left { sandbox: Some(pooled.sandbox), ..Left::default() })
+            }
+            Place::Pooled(pooled) => {
+                let handed = pooled.sandbox.hand_over(&self.scratch);
+                let problem = handed.err().map(|error| format!("what it wrote is lost: {error}"));
+                let dirty = Some(pooled.sandbox.shape());
+                (None, Left { kept: true, dirty, problem, ..Left::default() })
+            }
+        }
+    }
+
+    fn exit(&self, report: Option<Report>, ending: &Ending, oom: bool) -> Exit {
         let killed_early = || Exit::Lost("its process was killed before it became the task's program".into());
         let status = match report {
-            None | Some(Report::Nothing) if oom && status != Status::Exited(0) => return Exit::Oom,
+            None if ending.lost && !oom => return Exit::Lost(NO_INIT.into()),
+            None | Some(Report::Nothing) if oom && ending.reaped.status != Status::Exited(0) => return Exit::Oom,
             Some(Report::KilledBeforeExec) if oom => return Exit::Oom,
             // An init never becomes a program; only what it reports tells of the task.
-            None if before_exec => return killed_early(),
+            None if ending.before_exec => return killed_early(),
             Some(Report::KilledBeforeExec) => return killed_early(),
-            None => status,
+            None => ending.reaped.status,
             Some(Report::Ended(status)) => status,
             Some(Report::NotStarted(stage, errno)) => {
                 let error = io::Error::from_raw_os_error(errno);
                 return Exit::NotStarted(not_started(stage, &error, &self.argv0, &self.directory));
             }
             Some(Report::NoSandbox(why)) => return Exit::NotStarted(format!("the sandbox could not be made: {why}")),
-            Some(Report::Nothing) => return Exit::Lost("the init of its sandbox was killed".into()),
+            Some(Report::Nothing) => return Exit::Lost(NO_INIT.into()),
         };
         match status {
             Status::Exited(0) => Exit::Exited(0),
@@ -200,17 +299,29 @@ impl Task {
     }
 }
 
+const NO_INIT: &str = "the init of its sandbox was killed";
+
+/// What is left of a task's place.
+#[derive(Default)]
+struct Left {
+    sandbox: Option<Sandbox>,
+    dirty: Option<u64>,
+    /// What it wrote lies in its scratch directory.
+    kept: bool,
+    problem: Option<String>,
+}
+
 struct Started {
     pid: i32,
     pidfd: OwnedFd,
-    report: Option<OwnedFd>,
+    place: Place,
     out: OwnedFd,
     err: OwnedFd,
     cgroup: Option<Cgroup>,
 }
 
 impl Started {
-    fn new(machinery: &Machinery, spawn: &Spawn) -> Result<Self, String> {
+    fn new(machinery: &mut Machinery, spawn: &Spawn) -> Result<Self, String> {
         let first = spawn.argv.first().map(String::as_str).unwrap_or_default();
         let program =
             Program::new(first, &spawn.argv, &spawn.env, &spawn.directory).map_err(|error| error.to_string())?;
@@ -229,17 +340,16 @@ impl Started {
             data_bytes_max: spawn.limits.memory_bytes.filter(|_| unenforced),
         };
         let started = match (spawn.profile, &machinery.sandboxes) {
-            (Profile::Standard, Some(sandboxes)) => sandboxes
-                .start(spawn, &program, &fds)
-                .map(|s| (s.pid, s.pidfd, Some(s.report)))
-                .map_err(|error| format!("the sandbox could not be made: {error}")),
+            (Profile::Standard, Some(sandboxes)) => {
+                start_sandboxed(sandboxes, &mut machinery.pool, spawn, &program, &fds)
+            }
             (Profile::Standard | Profile::Trusted, sandboxes) => {
                 start_plain(&program, &fds, spawn, sandboxes.as_ref().and_then(Sandboxes::host))
             }
             (Profile::Strict, _) => Err("profile strict is not available yet; use --profile standard".into()),
         };
         match started {
-            Ok((pid, pidfd, report)) => Ok(Self { pid, pidfd, report, out, err, cgroup }),
+            Ok((pid, pidfd, place)) => Ok(Self { pid, pidfd, place, out, err, cgroup }),
             Err(why) => {
                 if let Some(cgroup) = cgroup {
                     cgroup.remove();
@@ -250,30 +360,64 @@ impl Started {
     }
 }
 
-type PlainStart = (i32, OwnedFd, Option<OwnedFd>);
+type Begun = (i32, OwnedFd, Place);
+
+/// In a sandbox that stands ready, else in one that is made for it.
+fn start_sandboxed(
+    sandboxes: &Sandboxes,
+    pool: &mut Option<Pool>,
+    spawn: &Spawn,
+    program: &Program,
+    fds: &TaskFds<'_>,
+) -> Result<Begun, String> {
+    if let Some(pool) = pool
+        && let Some(sandbox) = pool.take(sandboxes, spawn)
+    {
+        let enter = Enter::Sandbox { init: sandbox.pidfd(), back: pool.own_pids() };
+        match sys::start(program, &setting(fds, Some(enter), Some(sys::TASK_CAPABILITIES), false)) {
+            Ok((pid, pidfd)) => {
+                let pooled = Pooled { sandbox, killed: false, ended: None };
+                return Ok((pid, pidfd, Place::Pooled(Box::new(pooled))));
+            }
+            // The other way makes the working directory, and says what is wrong with a program.
+            Err(_) => pool.put_back(sandbox),
+        }
+    }
+    let own = sandboxes.start(spawn, program, fds);
+    let own = own.map_err(|error| format!("the sandbox could not be made: {error}"))?;
+    Ok((own.pid, own.pidfd, Place::Own(own.report)))
+}
 
 fn start_plain(
     program: &Program,
     fds: &TaskFds<'_>,
     spawn: &Spawn,
     mounts: Option<BorrowedFd<'_>>,
-) -> Result<PlainStart, String> {
-    let setting = Setting {
-        stdin: fds.stdin,
-        stdout: fds.stdout,
-        stderr: fds.stderr,
-        cgroups: fds.cgroups,
-        mounts,
-        capabilities: None,
-        data_bytes_max: fds.data_bytes_max,
-        die_with_parent: true,
-    };
-    match sys::start(program, &setting) {
-        Ok((pid, pidfd)) => Ok((pid, pidfd, None)),
+) -> Result<Begun, String> {
+    match sys::start(program, &setting(fds, mounts.map(Enter::Mounts), None, true)) {
+        Ok((pid, pidfd)) => Ok((pid, pidfd, Place::Machine)),
         Err((stage, error)) => {
             let argv0 = spawn.argv.first().map(String::as_str).unwrap_or_default();
             Err(not_started(stage, &error, argv0, &spawn.directory))
         }
+    }
+}
+
+fn setting<'a>(
+    fds: &'a TaskFds<'a>,
+    enter: Option<Enter<'a>>,
+    capabilities: Option<u64>,
+    die_with_parent: bool,
+) -> Setting<'a> {
+    Setting {
+        stdin: fds.stdin,
+        stdout: fds.stdout,
+        stderr: fds.stderr,
+        cgroups: fds.cgroups,
+        enter,
+        capabilities,
+        data_bytes_max: fds.data_bytes_max,
+        die_with_parent,
     }
 }
 

@@ -58,6 +58,7 @@ fn outcomes_are_kept_while_there_is_no_holder() {
     let outcome = world.ended(&launch.key);
     assert_eq!((outcome.exit, outcome.result.as_deref()), (Exit::Exited(4), Some("done")));
     world.local().acknowledge(&launch.key);
+    world.local().flush();
     let outcomes = world.home().join("outcomes");
     until("it is forgotten", || std::fs::read_dir(&outcomes).expect("outcomes").count() == 0);
 }
@@ -127,6 +128,7 @@ fn an_attempt_that_nobody_wants_is_forgotten_at_its_end() {
     // A run that is not there any more: its attempt is not launched again, so that there is nobody to take its outcome.
     world.local().kill(&launch.key, 0, Exit::Cancelled);
     world.local().acknowledge(&launch.key);
+    world.local().flush();
     let scratch = executor::home::Home::new(&world.home()).scratch(&launch.key);
     until("its directory is removed", || !scratch.exists());
     world.close();

@@ -173,6 +173,7 @@ fn trusted_does_not_touch_what_exists() {
     has_volume(&mut launch, "v", &world.path("vol"));
     assert_eq!(world.output(&launch), "input");
     world.local().acknowledge(&launch.key);
+    world.local().flush();
     crate::harness::until("the link is gone", || std::fs::symlink_metadata(&fresh).is_err());
 }
 
@@ -183,6 +184,7 @@ fn an_acknowledged_attempt_leaves_nothing() {
     let scratch = executor::home::Home::new(&world.home()).scratch(&launch.key);
     assert!(scratch.exists());
     world.local().acknowledge(&launch.key);
+    world.local().flush();
     crate::harness::until("its directory is gone", || !scratch.exists());
 }
 

@@ -1,0 +1,324 @@
+//! Sandboxes that are made ahead of need and used again while clean (DESIGN §5).
+//! It must never hand out a sandbox in which an attempt left a trace, nor one of another run.
+
+use super::mounts;
+use super::sandbox::Sandboxes;
+use super::sys;
+use super::traces::Traces;
+use model::RunId;
+use model::runner::{Bind, BindKind, Spawn};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// A sandbox sees changes of the machine's own files late or not at all: it is not used for longer than this.
+const AGE_MAX: Duration = Duration::from_secs(10);
+/// Kinds of sandboxes that are remembered.
+const SHAPES_MAX: usize = 16;
+/// Sandboxes of a kind that wait or are being made.
+const SPARES_MAX: usize = 8;
+
+/// Sandboxes of attempts that are given the same.
+pub struct Pool {
+    /// Where they have their layers.
+    dir: PathBuf,
+    made: u64,
+    shapes: Vec<Shape>,
+    making: Vec<Making>,
+    ready: Vec<Sandbox>,
+    /// Killed, and not reaped yet.
+    ending: Vec<(i32, PathBuf)>,
+    /// Tells when something was mounted on the machine.
+    mounts: File,
+    own_pids: OwnedFd,
+    own_ipc: OwnedFd,
+}
+
+/// What sandboxes have in common that stand for each other.
+struct Shape {
+    number: u64,
+    run: RunId,
+    binds: Vec<Bind>,
+    /// The last attempt left traces: each needs another sandbox.
+    dirty: bool,
+    used_at: Instant,
+}
+
+/// A sandbox without a task, or in the hands of one.
+pub struct Sandbox {
+    shape: u64,
+    pid: i32,
+    pidfd: OwnedFd,
+    dir: PathBuf,
+    traces: Traces,
+    made_at: Instant,
+}
+
+struct Making {
+    shape: u64,
+    pid: i32,
+    pidfd: OwnedFd,
+    report: OwnedFd,
+    dir: PathBuf,
+    binds: Vec<Bind>,
+}
+
+impl Pool {
+    /// # Errors
+    /// The directory cannot be used, or /proc lacks what is needed.
+    pub fn new(dir: PathBuf) -> io::Result<Self> {
+        // Of a runner that is gone: its sandboxes died with it.
+        crate::local::scratch::remove(&dir);
+        crate::home::make_dir(&dir)?;
+        Ok(Self {
+            dir,
+            made: 0,
+            shapes: Vec::new(),
+            making: Vec::new(),
+            ready: Vec::new(),
+            ending: Vec::new(),
+            mounts: File::open("/proc/self/mountinfo")?,
+            own_pids: File::open("/proc/self/ns/pid")?.into(),
+            own_ipc: File::open("/proc/self/ns/ipc")?.into(),
+        })
+    }
+
+    /// A sandbox for this attempt, if one stands ready. Makes others where it seems that they will be needed.
+    pub fn take(&mut self, sandboxes: &Sandboxes, spawn: &Spawn) -> Option<Sandbox> {
+        if spawn.laid {
+            return None;
+        }
+        if self.mounts_changed() {
+            self.retire(|_| true);
+        }
+        let now = Instant::now();
+        self.expire(now);
+        let Some(shape) = self.shapes.iter_mut().find(|s| s.run == spawn.key.run && s.binds == spawn.binds) else {
+            // One of a kind may stay the only one.
+            self.remember(spawn, now);
+            return None;
+        };
+        shape.used_at = now;
+        let (number, dirty) = (shape.number, shape.dirty);
+        // The one that was used last: its files are in the caches, and the others get too old in peace.
+        let at = self.ready.iter().rposition(|sandbox| sandbox.shape == number);
+        let taken = at.map(|at| self.ready.remove(at));
+        let spares = self.making.iter().filter(|making| making.shape == number).count()
+            + self.ready.iter().filter(|sandbox| sandbox.shape == number).count();
+        if (taken.is_none() || dirty) && spares < SPARES_MAX {
+            self.make(sandboxes, number, &spawn.binds);
+        }
+        taken
+    }
+
+    /// A task has left this sandbox clean.
+    pub fn put_back(&mut self, sandbox: Sandbox) {
+        let waiting = self.ready.iter().filter(|other| other.shape == sandbox.shape).count();
+        let known = self.note(sandbox.shape, false);
+        if known && waiting < SPARES_MAX && sandbox.made_at.elapsed() < AGE_MAX {
+            self.ready.push(sandbox);
+        } else {
+            self.end(sandbox.pid, &sandbox.pidfd, sandbox.dir);
+        }
+    }
+
+    /// A task has left traces in a sandbox of this kind.
+    pub fn was_dirty(&mut self, shape: u64) {
+        self.note(shape, true);
+    }
+
+    fn note(&mut self, shape: u64, dirty: bool) -> bool {
+        let found = self.shapes.iter_mut().find(|known| known.number == shape);
+        found.map(|shape| shape.dirty = dirty).is_some()
+    }
+
+    /// Our own PID namespace, to come back to after a start in another.
+    pub fn own_pids(&self) -> BorrowedFd<'_> {
+        self.own_pids.as_fd()
+    }
+
+    /// What to wait for: sandboxes that are being made.
+    pub fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.making.iter().map(|making| making.report.as_fd())
+    }
+
+    /// Its processes: children of ours that are no orphans.
+    pub fn pids(&self) -> impl Iterator<Item = i32> {
+        let making = self.making.iter().map(|making| making.pid);
+        making.chain(self.ready.iter().map(|s| s.pid)).chain(self.ending.iter().map(|(pid, _)| *pid))
+    }
+
+    /// Whether something happens with time.
+    pub fn is_restless(&self) -> bool {
+        !self.ready.is_empty() || !self.ending.is_empty()
+    }
+
+    /// Takes in what was made, and lets go what ended or is too old.
+    pub fn tend(&mut self) {
+        let now = Instant::now();
+        for at in (0..self.making.len()).rev() {
+            if !has_something(self.making[at].report.as_fd(), PollFlags::IN) {
+                continue;
+            }
+            let making = self.making.swap_remove(at);
+            match self.finished(&making) {
+                Ok(traces) => self.ready.push(Sandbox {
+                    shape: making.shape,
+                    pid: making.pid,
+                    pidfd: making.pidfd,
+                    dir: making.dir,
+                    traces,
+                    made_at: now,
+                }),
+                Err(error) => {
+                    eprintln!("runner: a sandbox that was made ahead is thrown away: {error}");
+                    self.end(making.pid, &making.pidfd, making.dir);
+                }
+            }
+        }
+        self.expire(now);
+        self.ending.retain(|(pid, dir)| {
+            let gone = matches!(sys::wait(*pid, false), Ok(Some(_)));
+            if gone {
+                crate::local::scratch::remove(dir);
+            }
+            !gone
+        });
+    }
+
+    /// Ends all of them and waits for that.
+    pub fn close(&mut self) {
+        self.retire(|_| true);
+        for (pid, _) in std::mem::take(&mut self.ending) {
+            let _ = sys::wait(pid, true);
+        }
+        crate::local::scratch::remove(&self.dir);
+    }
+
+    fn remember(&mut self, spawn: &Spawn, now: Instant) {
+        if self.shapes.len() == SHAPES_MAX
+            && let Some(oldest) = self.shapes.iter().min_by_key(|shape| shape.used_at).map(|shape| shape.number)
+        {
+            self.forget(|shape| shape.number == oldest);
+        }
+        self.made += 1;
+        let (run, binds) = (spawn.key.run.clone(), spawn.binds.clone());
+        self.shapes.push(Shape { number: self.made, run, binds, dirty: false, used_at: now });
+    }
+
+    fn make(&mut self, sandboxes: &Sandboxes, shape: u64, binds: &[Bind]) {
+        self.made += 1;
+        let dir = self.dir.join(self.made.to_string());
+        match sandboxes.make(&dir, binds) {
+            Ok(made) => self.making.push(Making {
+                shape,
+                pid: made.pid,
+                pidfd: made.pidfd,
+                report: made.report,
+                dir,
+                binds: binds.to_vec(),
+            }),
+            Err(error) => eprintln!("runner: no sandbox is made ahead: {error}"),
+        }
+    }
+
+    /// A sandbox's init has reported: what it is like before its first task.
+    fn finished(&self, making: &Making) -> io::Result<Traces> {
+        let mut word = [0_u8; 1024];
+        let length = rustix::io::read(&making.report, &mut word[..])?;
+        let word = String::from_utf8_lossy(&word[..length]);
+        if word != super::sandbox::MADE {
+            return Err(io::Error::other(word.into_owned()));
+        }
+        let ipc = sys::within(making.pidfd.as_fd(), self.own_ipc.as_fd(), || {
+            ["shm", "sem", "msg"].iter().map(|list| File::open(Path::new("/proc/sysvipc").join(list))).collect()
+        })?;
+        let mut directories = written_by_tasks(&making.dir, &making.binds);
+        let root = PathBuf::from(format!("/proc/{}/root", making.pid));
+        directories.extend(["dev/shm", "dev/mqueue"].map(|below| root.join(below)));
+        Traces::record(making.pid, &directories, ipc)
+    }
+
+    fn mounts_changed(&self) -> bool {
+        has_something(self.mounts.as_fd(), PollFlags::PRI)
+    }
+
+    fn expire(&mut self, now: Instant) {
+        self.retire(|sandbox| now.duration_since(sandbox.made_at) >= AGE_MAX);
+        self.forget(|shape| now.duration_since(shape.used_at) >= AGE_MAX);
+    }
+
+    fn forget(&mut self, which: impl Fn(&Shape) -> bool) {
+        let gone: Vec<u64> = self.shapes.iter().filter(|shape| which(shape)).map(|shape| shape.number).collect();
+        self.shapes.retain(|shape| !gone.contains(&shape.number));
+        if !gone.is_empty() {
+            self.retire(|sandbox| gone.contains(&sandbox.shape));
+        }
+    }
+
+    fn retire(&mut self, which: impl Fn(&Sandbox) -> bool) {
+        let (gone, stay) = std::mem::take(&mut self.ready).into_iter().partition(which);
+        self.ready = stay;
+        let gone: Vec<Sandbox> = gone;
+        gone.into_iter().for_each(|sandbox| self.end(sandbox.pid, &sandbox.pidfd, sandbox.dir));
+    }
+
+    fn end(&mut self, pid: i32, pidfd: &OwnedFd, dir: PathBuf) {
+        let _ = rustix::process::pidfd_send_signal(pidfd, rustix::process::Signal::KILL);
+        self.ending.push((pid, dir));
+    }
+}
+
+impl Sandbox {
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    pub fn pidfd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+
+    /// The kind it is of, for `was_dirty`.
+    pub fn shape(&self) -> u64 {
+        self.shape
+    }
+
+    /// Whether its task, which has ended, left nothing in it.
+    pub fn is_clean(&self) -> bool {
+        self.traces.none()
+    }
+
+    /// Ends it with all that runs in it. Its end shows in `pidfd`.
+    pub fn kill(&self) {
+        let _ = rustix::process::pidfd_send_signal(&self.pidfd, rustix::process::Signal::KILL);
+    }
+
+    /// Once it has ended: makes what was written in it the attempt's own directory.
+    ///
+    /// # Errors
+    /// As rename(2).
+    pub fn hand_over(&self, scratch: &Path) -> io::Result<()> {
+        scratch.parent().map_or(Ok(()), fs::create_dir_all)?;
+        fs::rename(&self.dir, scratch)
+    }
+}
+
+/// Directories of a sandbox's layers in which nobody but its tasks writes.
+fn written_by_tasks(dir: &Path, binds: &[Bind]) -> Vec<PathBuf> {
+    let mut found = vec![dir.join("upper"), dir.join("tmp")];
+    let mounts = fs::read_dir(dir.join("mounts")).into_iter().flatten().flatten();
+    found.extend(mounts.map(|entry| entry.path().join("upper")));
+    let overlays = binds.iter().enumerate().filter(|(_, bind)| bind.how == BindKind::Overlay);
+    found.extend(overlays.map(|(index, _)| mounts::bind_layer(dir, index).join("upper")));
+    found
+}
+
+/// Whether a descriptor has something of this kind right now.
+fn has_something(fd: BorrowedFd<'_>, what: PollFlags) -> bool {
+    let mut fds = [PollFd::from_borrowed_fd(fd, what)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    rustix::event::poll(&mut fds, Some(&now)).is_ok_and(|ready| ready > 0)
+}

@@ -1,0 +1,164 @@
+//! Sandboxes that are used again: one that was left clean is, one that was not is never. As another user than root each attempt
+//! has a sandbox of its own, and all of this holds as well.
+
+use crate::harness::{Test, World, kill, parameter, until, wants_parameter};
+use executor::Executor;
+use model::Exit;
+use model::attempt::Profile::Standard;
+
+pub const TESTS: &[Test] = &[
+    ("a_clean_sandbox_is_used_again", a_clean_sandbox_is_used_again),
+    ("nothing_is_left_for_the_next_task", nothing_is_left_for_the_next_task),
+    ("outputs_of_a_used_sandbox_are_collected", outputs_of_a_used_sandbox_are_collected),
+    ("another_run_has_other_sandboxes", another_run_has_other_sandboxes),
+    ("signals_in_a_used_sandbox_are_told_as_such", signals_in_a_used_sandbox_are_told_as_such),
+    ("a_killed_init_of_a_used_sandbox_is_a_lost_attempt", a_killed_init_of_a_used_sandbox_is_a_lost_attempt),
+    ("no_layers_are_left", no_layers_are_left),
+];
+
+const WHERE: &str = "readlink /proc/self/ns/pid";
+
+/// Runs tasks until one was in the sandbox of the one before, which answers that sandbox's name. `None`: not used again here.
+fn settle(world: &mut World) -> Option<String> {
+    if !rustix::process::geteuid().is_root() {
+        return None;
+    }
+    let mut last = String::new();
+    for _ in 0..200 {
+        let launch = world.sh(Standard, WHERE);
+        let name = world.output(&launch);
+        if name == last {
+            return Some(name);
+        }
+        last = name;
+    }
+    panic!("200 tasks, and each had another sandbox");
+}
+
+fn a_clean_sandbox_is_used_again() {
+    let mut world = World::new();
+    let Some(first) = settle(&mut world) else { return };
+    for _ in 0..5 {
+        let launch = world.sh(Standard, WHERE);
+        assert_eq!(world.output(&launch), first);
+    }
+}
+
+/// What a task does, and what shows it to the next one.
+const DEEDS: [(&str, &str); 13] = [
+    ("echo x > /tmp/left", "ls -A /tmp"),
+    ("echo x > /stray", "ls /stray"),
+    ("mkdir /stray && echo x > /stray/below", "ls /stray"),
+    ("rm /etc/passwd", "test -e /etc/passwd || echo gone"),
+    ("echo x > /dev/shm/left", "ls -A /dev/shm"),
+    ("touch /dev/mqueue/left", "ls -A /dev/mqueue"),
+    ("chmod 700 /", "test $(stat -c %a /) = 755 || stat -c %a /"),
+    ("chmod 700 /tmp", "test $(stat -c %a /tmp) = 1777 || stat -c %a /tmp"),
+    ("sleep 1000 > /dev/null 2>&1 &", "pgrep -x sleep"),
+    ("setsid sh -c 'sleep 1000 & sleep 1000' > /dev/null 2>&1 &", "pgrep -x sleep"),
+    ("ipcmk -M 100", "ipcs -m | grep 0x"),
+    ("ipcmk -S 1", "ipcs -s | grep 0x"),
+    ("ipcmk -Q", "ipcs -q | grep 0x"),
+];
+
+fn nothing_is_left_for_the_next_task() {
+    let mut world = World::new();
+    for (deed, look) in DEEDS {
+        settle(&mut world);
+        let before = look_at(&mut world, look);
+        let launch = world.sh(Standard, deed);
+        assert_eq!(world.run(&launch).exit, Exit::Exited(0), "{deed}");
+        for _ in 0..3 {
+            assert_eq!(look_at(&mut world, look), before, "after {deed}");
+        }
+    }
+}
+
+fn look_at(world: &mut World, look: &str) -> String {
+    let launch = world.sh(Standard, &format!("{look} 2>/dev/null || true"));
+    world.output(&launch)
+}
+
+fn outputs_of_a_used_sandbox_are_collected() {
+    let mut world = World::new();
+    settle(&mut world);
+    for n in 0..3 {
+        let mut launch = world.sh(Standard, &format!("echo {n} > /tmp/value; echo said {n}"));
+        wants_parameter(&mut launch, "value", "/tmp/value");
+        let outcome = world.run(&launch);
+        assert_eq!(parameter(&outcome, "value"), n.to_string());
+        assert_eq!(outcome.result, Some(format!("said {n}")));
+    }
+    let mut launch = world.sh(Standard, "true");
+    wants_parameter(&mut launch, "value", "/tmp/value");
+    let problem = world.run(&launch).collect_error.expect("an earlier task's file is not this one's");
+    assert!(problem.contains("no such file"), "{problem}");
+}
+
+fn another_run_has_other_sandboxes() {
+    let mut world = World::new();
+    let Some(ours) = settle(&mut world) else { return };
+    let mut launch = world.sh(Standard, WHERE);
+    launch.key.run = model::RunId("another".into());
+    assert_ne!(world.output(&launch), ours);
+    let launch = world.sh(Standard, WHERE);
+    assert_eq!(world.output(&launch), ours);
+}
+
+fn signals_in_a_used_sandbox_are_told_as_such() {
+    let mut world = World::new();
+    settle(&mut world);
+    let launch = world.sh(Standard, "kill -9 $$");
+    assert_eq!(world.run(&launch).exit, Exit::Signalled(9));
+    settle(&mut world);
+    let launch = world.sh(Standard, "trap 'exit 3' TERM; echo started; while true; do sleep 0.01; done");
+    world.launch(&launch);
+    world.started(&launch.key);
+    world.local().kill(&launch.key, 30, Exit::Cancelled);
+    assert_eq!(world.ended(&launch.key).exit, Exit::Cancelled);
+    settle(&mut world);
+    let mut launch = world.sh(Standard, "trap '' TERM; echo started; while true; do sleep 0.01; done");
+    launch.deadline_s = Some(1);
+    launch.grace_s = 0;
+    assert_eq!(world.run(&launch).exit, Exit::Deadline);
+}
+
+fn a_killed_init_of_a_used_sandbox_is_a_lost_attempt() {
+    let mut world = World::new();
+    if settle(&mut world).is_none() {
+        return;
+    }
+    let launch = world.sh(Standard, &format!("{WHERE}; echo started; sleep 1000"));
+    world.launch(&launch);
+    world.started(&launch.key);
+    let sandbox = world.log(&launch.key).lines().next().expect("a line").trim_start_matches("o ").to_owned();
+    let runner = world.runner_pid();
+    let children = std::fs::read_to_string(format!("/proc/{runner}/task/{runner}/children")).expect("children");
+    let is_init = |pid: &&str| {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let inside = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default();
+        let space = std::fs::read_link(format!("/proc/{pid}/ns/pid")).unwrap_or_default();
+        inside.split_whitespace().last() == Some("1") && space.to_string_lossy() == sandbox
+    };
+    let init = children.split_whitespace().find(is_init).expect("the sandbox's init");
+    kill(init.parse().expect("a pid"), 9);
+    let outcome = world.ended(&launch.key);
+    assert!(matches!(outcome.exit, Exit::Lost(_)), "{:?}", outcome.exit);
+    settle(&mut world);
+}
+
+fn no_layers_are_left() {
+    let mut world = World::new();
+    settle(&mut world);
+    for command in ["true", "echo x > /tmp/x"] {
+        let launch = world.sh(Standard, command);
+        world.run(&launch);
+        world.local().acknowledge(&launch.key);
+        world.local().flush();
+        let scratch = executor::home::Home::new(&world.home()).scratch(&launch.key);
+        until("its directory is removed", || !scratch.exists());
+    }
+    let layers = executor::home::Home::new(&world.home()).sandboxes();
+    world.close();
+    until("the layers are removed", || !layers.exists());
+}
