@@ -9,7 +9,9 @@ use crate::protocol::{Held, Reply, Status};
 use crate::pump::{Batch, BatchId, Denied, In, Out, Pump, Ticket};
 use crate::reload::Reloads;
 use crate::watch::Board;
+use engine::State;
 use engine::admission::Capacity;
+use executor::variables::{self, Variables};
 use executor::{Executor, ExecutorEvent};
 use model::command::KillReason;
 use model::event::Recorded;
@@ -113,6 +115,7 @@ fn hold(parts: Parts) -> Result<ExitCode, String> {
         wishes: Box::new(move |asked| drop(wishes.send(Job::Asked(asked)))),
     });
     let mut holder = Holder {
+        home: home.clone(),
         pump: Pump::new(parts.capacity),
         writer: opened.writer,
         reader: opened.reader,
@@ -125,7 +128,7 @@ fn hold(parts: Parts) -> Result<ExitCode, String> {
         seeds: Seeds::new().map_err(|error| error.to_string())?,
         tickets: BTreeMap::new(),
         next_ticket: 0,
-        names: BTreeMap::new(),
+        submitted: BTreeMap::new(),
         reloads: Reloads::default(),
         trouble: None,
     };
@@ -195,6 +198,7 @@ fn make_rows_again(opened: &StoreOpened) -> Result<(), StoreError> {
 }
 
 struct Holder {
+    home: Home,
     pump: Pump,
     writer: Writer,
     reader: Reader,
@@ -207,8 +211,8 @@ struct Holder {
     seeds: Seeds,
     tickets: BTreeMap<Ticket, Sender<Reply>>,
     next_ticket: Ticket,
-    /// Names of runs whose first events are not durable yet.
-    names: BTreeMap<Ticket, String>,
+    /// Runs whose first events are not durable yet, with their names.
+    submitted: BTreeMap<Ticket, (RunId, String)>,
     reloads: Reloads,
     /// After this nothing can be written any more.
     trouble: Option<StoreError>,
@@ -232,6 +236,8 @@ impl Holder {
                 }
             }
         }
+        let unfinished: Vec<&RunId> = loads.iter().filter_map(loaded).collect();
+        variables::sweep(self.home.executor(), unfinished.into_iter());
         self.step(loads);
         Ok(())
     }
@@ -307,17 +313,23 @@ impl Holder {
 
     fn asked(&mut self, wish: Wish, answer: Sender<Reply>, inputs: &mut Vec<In>) {
         let (run, input) = match wish {
-            Wish::Submit(record) => {
+            Wish::Submit { record, variables } => {
                 match self.has_name(&record.name) {
                     Ok(false) => {}
                     Ok(true) => return reply(&answer, Reply::NameTaken(record.name)),
                     Err(error) => return reply(&answer, Reply::Store(error.to_string())),
                 }
-                self.names.insert(self.next_ticket, record.name.clone());
+                if let Err(error) = variables::keep(self.home.executor(), &record.id, &variables) {
+                    return reply(&answer, Reply::Store(error.to_string()));
+                }
+                self.submitted.insert(self.next_ticket, (record.id.clone(), record.name.clone()));
                 (record.id.clone(), Input::Submit(record))
             }
             Wish::Shutdown { run, strategy, by } => (run, Input::Shutdown { strategy, by }),
-            Wish::Resume { run, by } => (run, Input::Resume { by }),
+            Wish::Resume { run, by, variables } => {
+                self.replace_variables(&run, &variables);
+                (run, Input::Resume { by })
+            }
             Wish::Delete(run) => return self.delete(&run, answer),
             Wish::Status => return reply(&answer, Reply::Status(self.status())),
         };
@@ -327,8 +339,18 @@ impl Holder {
         inputs.push(In::Wish { ticket, run, input });
     }
 
+    /// Attaching to a run that goes on is not a reason: its tasks keep what they began with.
+    fn replace_variables(&self, run: &RunId, variables: &Variables) {
+        if self.pump.state(run).is_none_or(State::is_ended) || self.pump.is_resumed(run) {
+            return;
+        }
+        if let Err(error) = variables::keep(self.home.executor(), run, variables) {
+            self.board.note(Some(run.clone()), format!("tasks keep the environment that they had before: {error}"));
+        }
+    }
+
     fn has_name(&self, name: &str) -> Result<bool, StoreError> {
-        if self.names.values().any(|taken| taken == name) {
+        if self.submitted.values().any(|(_, taken)| taken == name) {
             return Ok(true);
         }
         let filter = Filter { equals: vec![("name", Cell::Text(name.into()))], limit: Some(1), ..Filter::default() };
@@ -396,7 +418,10 @@ impl Holder {
                 let may_start = resumed.contains(&run);
                 self.reloads.put(run, may_start, clock::now());
             }
-            Out::Forget(run) => self.board.forget(run),
+            Out::Forget(run) => {
+                variables::forget(self.home.executor(), &run);
+                self.board.forget(run);
+            }
         }
     }
 
@@ -466,7 +491,11 @@ impl Holder {
     }
 
     fn answer(&mut self, ticket: Ticket, result: Result<(), Denied>) {
-        self.names.remove(&ticket);
+        if let Some((run, _)) = self.submitted.remove(&ticket)
+            && matches!(result, Err(Denied::Refused(_)))
+        {
+            variables::forget(self.home.executor(), &run);
+        }
         let Some(answer) = self.tickets.remove(&ticket) else { return };
         let text = match result {
             Ok(()) => Reply::Done,
@@ -488,6 +517,13 @@ impl Holder {
                 }
             }
         }
+    }
+}
+
+fn loaded(input: &In) -> Option<&RunId> {
+    match input {
+        In::Load { run, .. } | In::Unreadable { run, .. } => Some(run),
+        _ => None,
     }
 }
 

@@ -4,6 +4,7 @@
 use model::AttemptKey;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 /// Bytes that a Unix socket's path may have (`sun_path`), the final NUL included.
@@ -81,6 +82,15 @@ impl Home {
         self.logs(&key.run).join(format!("{}-{}", key.node.0, key.n))
     }
 
+    /// The environment that tasks of a run get; it may hold secrets.
+    pub fn variables(&self, run: &model::RunId) -> PathBuf {
+        self.all_variables().join(safe_name(&run.0))
+    }
+
+    pub(crate) fn all_variables(&self) -> PathBuf {
+        self.root.join("variables")
+    }
+
     pub fn environments(&self) -> PathBuf {
         self.root.join("environments")
     }
@@ -115,6 +125,15 @@ pub(crate) fn safe_name(text: &str) -> String {
 /// Says which directory.
 pub fn make_dir(path: &Path) -> io::Result<()> {
     std::fs::create_dir_all(path).map_err(|error| at(path, error))
+}
+
+/// As `make_dir`; what is made only its owner can enter.
+///
+/// # Errors
+/// Says which directory.
+pub fn make_private_dir(path: &Path) -> io::Result<()> {
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|error| at(path, error))
 }
 
 /// The error with the path that it is about.

@@ -2,6 +2,7 @@
 //! It must never link the product: what it knows of it is the command line.
 
 mod durability;
+mod environment;
 mod faults;
 mod harness;
 mod isolation;

@@ -5,7 +5,7 @@ mod machine;
 mod parameters;
 mod provenance;
 
-use super::sources;
+use super::{sources, variables};
 use crate::exit_codes::{Done, Fault, unread};
 use crate::follow::{CtrlC, Followed, Output};
 use crate::runs::Runs;
@@ -16,6 +16,7 @@ use driver::Client;
 use driver::clock::{now, random};
 use driver::identity::{generated_name, run_id};
 use driver::protocol::{Reply, Request};
+use executor::variables::Variables;
 use model::attempt::Profile;
 use model::{Plan, RunRecord};
 use spec::{Options, Severity};
@@ -115,7 +116,7 @@ pub fn run(args: RunArgs, settings: &Settings) -> Done {
     let mut client = place.finish(starting)?;
     check_holder(&mut client, settings, args.jobs)?;
     let ctrl_c = CtrlC::listen()?;
-    submit(&mut client, &mut record)?;
+    submit(&mut client, &mut record, &variables(profile)?)?;
     if args.no_watch {
         return leave(&place, &record, args.output);
     }
@@ -158,14 +159,15 @@ fn check_holder(client: &mut Client, settings: &Settings, jobs: Option<u32>) -> 
 }
 
 /// Submits the run under a free name.
-fn submit(client: &mut Client, record: &mut RunRecord) -> Result<(), Fault> {
+fn submit(client: &mut Client, record: &mut RunRecord, variables: &Variables) -> Result<(), Fault> {
     let metadata = &record.plan.metadata;
     let fixed = !metadata.name.is_empty();
     let prefix = if metadata.generate_name.is_empty() { "run-" } else { &metadata.generate_name }.to_string();
     let given = metadata.name.clone();
     for _ in 0..NAMES_MAX {
         record.name = if fixed { given.clone() } else { generated_name(&prefix, random()?) };
-        match client.ask(&Request::Submit(Box::new(record.clone())))? {
+        let request = Request::Submit { record: Box::new(record.clone()), variables: variables.clone() };
+        match client.ask(&request)? {
             Reply::Done => return Ok(()),
             Reply::NameTaken(name) if fixed => {
                 return Err(Fault::usage(format!(
