@@ -13,18 +13,17 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use store::{Durability, Reader, StoreError};
 
-/// The body of `towpath __holder [--jobs N] [--durability full]`. The home is in `TOWPATH_HOME`.
+/// The body of `towpath __holder [--durability full]`. The home is in `TOWPATH_HOME`.
 pub fn holder(args: impl Iterator<Item = OsString>) -> ExitCode {
     let args: Vec<String> = args.map(|word| word.to_string_lossy().into_owned()).collect();
     let value = |flag: &str| args.iter().position(|word| word == flag).and_then(|at| args.get(at + 1));
-    let jobs = value("--jobs").and_then(|text| text.parse().ok());
     let durability =
         if value("--durability").is_some_and(|text| text == "full") { Durability::Full } else { Durability::Normal };
     let Some(root) = home_of_environment() else { return ExitCode::from(MACHINE) };
     driver::holder::main(Parts {
         home: Home::new(&root),
         durability,
-        capacity: capacity(jobs),
+        capacity: capacity(),
         start_executor: Box::new(start_executor),
     })
 }
@@ -38,13 +37,12 @@ fn home_of_environment() -> Option<PathBuf> {
     std::env::var_os("TOWPATH_HOME").map(PathBuf::from)
 }
 
-/// More jobs than cpus are wanted by somebody whose tasks wait more than they compute.
-fn capacity(jobs: Option<u32>) -> Capacity {
+/// What this machine has, whoever starts the holder: `-j` is a run's own.
+fn capacity() -> Capacity {
     let machine = executor::machine();
-    let slots = jobs.unwrap_or(machine.cpus).max(1);
     Capacity {
-        slots,
-        cpu_millis: u64::from(slots.max(machine.cpus)) * 1000,
+        slots: machine.cpus.max(1),
+        cpu_millis: u64::from(machine.cpus.max(1)) * 1000,
         memory_bytes: machine.memory_bytes,
         gpus: machine.gpus,
     }
@@ -71,14 +69,10 @@ pub struct Place {
 }
 
 impl Place {
-    /// `jobs`: what a holder that has to be started admits at once.
-    pub fn new(settings: &Settings, jobs: Option<u32>) -> Result<Self, Fault> {
+    pub fn new(settings: &Settings) -> Result<Self, Fault> {
         let program = std::env::current_exe()
             .map_err(|error| Fault::machine(format!("our own binary cannot be found: {error}")))?;
         let mut argv = vec![program.into(), "__holder".into()];
-        if let Some(jobs) = jobs.or(settings.jobs) {
-            argv.extend(["--jobs".into(), jobs.to_string().into()]);
-        }
         if settings.durability == Durability::Full {
             argv.extend(["--durability".into(), "full".into()]);
         }

@@ -122,7 +122,6 @@ fn hold(parts: Parts) -> Result<ExitCode, String> {
         executor,
         artifacts,
         durability: parts.durability,
-        slots: parts.capacity.slots,
         board,
         jobs,
         seeds: Seeds::new().map_err(|error| error.to_string())?,
@@ -205,7 +204,6 @@ struct Holder {
     executor: Box<dyn Executor>,
     artifacts: artifacts::Store,
     durability: Durability,
-    slots: u32,
     board: Arc<Board>,
     jobs: Sender<Job>,
     seeds: Seeds,
@@ -365,7 +363,6 @@ impl Holder {
             pid: std::process::id(),
             build: env!("CARGO_PKG_VERSION").into(),
             full_durability: self.durability == Durability::Full,
-            slots: self.slots,
             runs: held.collect(),
         }
     }

@@ -80,8 +80,6 @@ pub struct Status {
     pub build: String,
     /// Every commit survives a power cut.
     pub full_durability: bool,
-    /// Attempts at once.
-    pub slots: u32,
     pub runs: Vec<Held>,
 }
 

@@ -198,6 +198,11 @@ impl State {
         self.phase
     }
 
+    /// How many attempts whoever submitted the run wants at once, at most.
+    pub fn jobs(&self) -> Option<u32> {
+        self.record.as_ref()?.jobs
+    }
+
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
     }

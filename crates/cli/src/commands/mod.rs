@@ -84,7 +84,7 @@ pub fn main() -> ExitCode {
 
 fn act(cli: Cli) -> Done {
     let settings = || Settings::load(cli.place.home.as_deref());
-    let place = || -> Result<Place, Fault> { Place::new(&settings()?, None) };
+    let place = || -> Result<Place, Fault> { Place::new(&settings()?) };
     match cli.command {
         Verb::Run(args) => run::run(args, &settings()?),
         Verb::Lint(args) => lint::run(&args),

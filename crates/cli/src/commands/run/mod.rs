@@ -53,7 +53,7 @@ pub struct RunArgs {
     /// Namespace of the run
     #[arg(long)]
     namespace: Option<String>,
-    /// Tasks at once, at most [default: the number of cpus]
+    /// Tasks of this run at once, at most; more than there are cpus makes places for them [default: the number of cpus]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     jobs: Option<u32>,
     /// Return as soon as the run is recorded
@@ -90,11 +90,8 @@ pub fn run(args: RunArgs, settings: &Settings) -> Done {
         return Err(Fault::usage(format!("{}; nothing was run", sources::errors(errors))));
     }
     let mut plan = one(compiled.plans, &args.files)?;
-    if let Some(jobs) = args.jobs.or(settings.jobs) {
-        plan.parallelism = Some(plan.parallelism.map_or(jobs, |limit| limit.min(jobs)));
-    }
     plan.notices.extend(machine::notices(&plan, &executor::machine()));
-    let place = Place::new(settings, args.jobs)?;
+    let place = Place::new(settings)?;
     let starting = place.start()?;
     // The holder starts while we look at the source.
     let source = provenance::source(&place, &args.files, plan.metadata.annotations.contains_key(SOURCE_ANNOTATION))?;
@@ -112,9 +109,10 @@ pub fn run(args: RunArgs, settings: &Settings) -> Done {
         profile,
         source,
         environments: Vec::new(),
+        jobs: args.jobs.or(settings.jobs),
     };
     let mut client = place.finish(starting)?;
-    check_holder(&mut client, settings, args.jobs)?;
+    check_holder(&mut client, settings)?;
     let ctrl_c = CtrlC::listen()?;
     submit(&mut client, &mut record, &variables(profile)?)?;
     if args.no_watch {
@@ -138,22 +136,15 @@ fn one(plans: Vec<Plan>, files: &[String]) -> Result<Plan, Fault> {
 }
 
 /// A holder that lives already was started by somebody else's settings.
-fn check_holder(client: &mut Client, settings: &Settings, jobs: Option<u32>) -> Result<(), Fault> {
-    if settings.durability == Durability::Normal && jobs.is_none() {
+fn check_holder(client: &mut Client, settings: &Settings) -> Result<(), Fault> {
+    if settings.durability == Durability::Normal {
         return Ok(());
     }
     let Reply::Status(status) = client.ask(&Request::Status)? else { return Ok(()) };
-    if settings.durability == Durability::Full && !status.full_durability {
+    if !status.full_durability {
         return Err(Fault::refused(
             "durability is set to full, and the process that holds this home was started without; try again when its runs have ended",
         ));
-    }
-    if let Some(jobs) = jobs.filter(|jobs| *jobs > status.slots) {
-        let text = format!(
-            "notice: {} tasks at once, not {jobs}: so many does the process admit that holds this home",
-            status.slots
-        );
-        unread(writeln!(std::io::stderr(), "{text}"))?;
     }
     Ok(())
 }
