@@ -3,7 +3,7 @@
 
 use crate::clock::{self, Seeds};
 use crate::connection::{self, Asked, Desk, Door, Wish};
-use crate::encode::{decode, encode};
+use crate::encode::{decode_log, encode};
 use crate::home::{Home, HomeLock};
 use crate::protocol::{Held, Reply, Status};
 use crate::pump::{Batch, BatchId, Denied, In, Out, Pump, Ticket};
@@ -177,9 +177,10 @@ fn make_rows_again(opened: &StoreOpened) -> Result<(), StoreError> {
     }
     let (mut runs, mut references) = (Vec::new(), Vec::new());
     for summary in opened.reader.logs(LogKind::Run)? {
-        let entries = opened.reader.read_log(&LogId::run(summary.id.clone()), 0, usize::MAX)?;
+        let entries = opened.reader.read_log(&LogId::run(summary.id.clone()), 0, usize::MAX);
         // A log that cannot be read is told by whoever looks at it; the others are listed.
-        let Ok(events) = decode(&summary.id, 0, &entries) else { continue };
+        let Ok(entries) = entries else { continue };
+        let Ok(events) = decode_log(&summary.id, &entries) else { continue };
         let id = RunId(summary.id);
         let mut row = RunRow::default();
         for event in &events {
@@ -243,7 +244,7 @@ impl Holder {
     fn read(&self, run: &RunId) -> Result<Vec<Recorded>, String> {
         let entries =
             self.reader.read_log(&LogId::run(run.0.clone()), 0, usize::MAX).map_err(|error| error.to_string())?;
-        decode(&run.0, 0, &entries).map_err(|error| error.to_string())
+        decode_log(&run.0, &entries).map_err(|error| error.to_string())
     }
 
     fn serve(&mut self, inbox: &Receiver<Job>, desk: &Desk) -> ExitCode {
