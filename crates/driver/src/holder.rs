@@ -6,7 +6,7 @@ use crate::connection::{self, Asked, Desk, Door, Wish};
 use crate::encode::{decode_log, encode};
 use crate::home::{Home, HomeLock};
 use crate::protocol::{Held, Reply, Status};
-use crate::pump::{Batch, BatchId, Denied, In, Out, Pump, Ticket};
+use crate::pump::{Batch, BatchId, Denied, In, Out, Pump, RunAppend, Ticket};
 use crate::reload::Reloads;
 use crate::watch::Board;
 use engine::State;
@@ -324,9 +324,13 @@ impl Holder {
                 self.submitted.insert(self.next_ticket, (record.id.clone(), record.name.clone()));
                 (record.id.clone(), Input::Submit(record))
             }
-            Wish::Shutdown { run, strategy, by } => (run, Input::Shutdown { strategy, by }),
+            Wish::Shutdown { run, strategy, by } => {
+                inputs.extend(self.reload_now(&run));
+                (run, Input::Shutdown { strategy, by })
+            }
             Wish::Resume { run, by, variables } => {
                 self.replace_variables(&run, &variables);
+                inputs.extend(self.reload_now(&run));
                 (run, Input::Resume { by })
             }
             Wish::Delete(run) => return self.delete(&run, answer),
@@ -432,6 +436,7 @@ impl Holder {
             let error = StoreError::Io { path: self.artifacts_path(), what };
             return drop(jobs.send(Job::Failed(id, error)));
         }
+        let urgent = batch.appends.iter().any(|append| self.is_urgent(append));
         let mut appends = Vec::with_capacity(batch.appends.len());
         for append in batch.appends {
             let entries: Result<Vec<_>, _> = append.events.iter().map(encode).collect();
@@ -452,7 +457,17 @@ impl Holder {
             };
             let _ = jobs.send(job);
         };
-        self.writer.append(appends, Box::new(done));
+        if urgent {
+            self.writer.append_urgent(appends, Box::new(done));
+        } else {
+            self.writer.append(appends, Box::new(done));
+        }
+    }
+
+    /// What a person needs on a full disk: that a run is resumed, shut down, and then ends.
+    fn is_urgent(&self, append: &RunAppend) -> bool {
+        append.events.iter().any(|recorded| matches!(recorded.event, Event::RunResumed { .. }))
+            || self.pump.state(&append.run).is_some_and(State::is_shutting_down)
     }
 
     fn artifacts_path(&self) -> std::path::PathBuf {
@@ -501,6 +516,18 @@ impl Holder {
             Err(Denied::Store(why)) => Reply::Store(why),
         };
         reply(&answer, text);
+    }
+
+    /// Somebody wants something of a run that waits to be folded again: on a full disk that may be what frees it.
+    fn reload_now(&mut self, run: &RunId) -> Option<In> {
+        let resumed = self.reloads.take(run)?;
+        match self.read(run) {
+            Ok(events) => Some(In::Load { run: run.clone(), events, resumed }),
+            Err(_) => {
+                self.reloads.put_back(run.clone(), resumed, clock::now());
+                None
+            }
+        }
     }
 
     /// Folds runs again whose logs did not follow.

@@ -194,6 +194,11 @@ impl State {
         self.phase.is_some_and(RunPhase::is_ended)
     }
 
+    /// Whether the run is being shut down.
+    pub fn is_shutting_down(&self) -> bool {
+        self.shutdown.is_some()
+    }
+
     pub fn phase(&self) -> Option<RunPhase> {
         self.phase
     }
