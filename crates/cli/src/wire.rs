@@ -9,8 +9,10 @@ use driver::{Client, Home};
 use engine::admission::Capacity;
 use executor::{Catalogue, Local, LocalSettings};
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Once;
 use store::{Durability, Reader, StoreError};
 
 /// The body of `towpath __holder [--durability full]`. The home is in `TOWPATH_HOME`.
@@ -62,6 +64,19 @@ fn start_executor(home: &Home, events: Events) -> Result<Started, String> {
     Ok(Started { executor: Box::new(local), artifacts })
 }
 
+/// What a person can do about a holder that does not answer; the command waits on.
+pub fn silence(holder: u32) -> String {
+    format!(
+        "the process that holds this home ({holder}) does not answer; if it is stopped, `kill -CONT {holder}` lets it go on"
+    )
+}
+
+/// On standard error, once in the life of a command.
+fn told_once(holder: u32) {
+    static TOLD: Once = Once::new();
+    TOLD.call_once(|| drop(writeln!(std::io::stderr(), "towpath: {}; waiting for it", silence(holder))));
+}
+
 /// A home as a command sees it.
 pub struct Place {
     pub home: Home,
@@ -76,7 +91,7 @@ impl Place {
         if settings.durability == Durability::Full {
             argv.extend(["--durability".into(), "full".into()]);
         }
-        Ok(Self { home: Home::new(&settings.home), command: HolderCommand { argv } })
+        Ok(Self { home: Home::new(&settings.home), command: HolderCommand { argv, silent: told_once } })
     }
 
     /// Tells a holder to start, unless there is one.
