@@ -7,6 +7,7 @@ use crate::protocol::{self, Greeting, PROTOCOL, PROTOCOL_MIN, Reply, Request};
 use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::io::{self, BufRead, BufReader};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -95,7 +96,7 @@ impl HolderCommand {
         }
         home.make()?;
         let failed = |error: io::Error| ClientError::NotStarted(error.to_string(), home.holder_log());
-        let log = OpenOptions::new().create(true).append(true).open(home.holder_log());
+        let log = OpenOptions::new().create(true).append(true).mode(0o600).open(home.holder_log());
         let log = log.map_err(|error| {
             ClientError::CannotHold(format!(
                 "{}: {error}; choose another home with --home or TOWPATH_HOME",

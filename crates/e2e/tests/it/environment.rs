@@ -124,3 +124,30 @@ fn a_trusted_python_task_has_the_interpreter_of_the_users_path() {
     home.ok(&["run", &file, "--profile", "trusted"]);
     assert_eq!(home.ok(&["logs", "@", "a"]), "mine: None\n");
 }
+
+#[test]
+fn in_a_home_that_others_can_read_what_runs_leave_is_private() {
+    let home = Home::new();
+    let file = home.file("w.yaml", &scripts("generateName: w-", &[("a", "", "echo hi > /tmp/out")]));
+    let outputs = "    outputs: {artifacts: [{name: o, path: /tmp/out}]}\n";
+    let text = fs::read_to_string(&file).expect("text") + outputs;
+    fs::write(&file, text).expect("file");
+    fs::create_dir(home.root()).expect("home");
+    fs::set_permissions(home.root(), fs::Permissions::from_mode(0o755)).expect("mode");
+    home.ok(&["run", &file]);
+    let is_open = |path: &PathBuf| path.symlink_metadata().expect("metadata").permissions().mode() & 0o077 != 0;
+    let look = || {
+        let entries = fs::read_dir(home.root()).expect("home").flatten().map(|entry| entry.path());
+        // Packages, tools' caches and the point on which sandboxes are mounted hold nothing of a run.
+        let public = ["cache", "environments", "sandbox"].map(|name| home.root().join(name));
+        entries.filter(|path| !public.contains(path) && is_open(path)).collect::<Vec<PathBuf>>()
+    };
+    assert_eq!(look(), [] as [PathBuf; 0]);
+    // What an older build left open is closed by the next holder.
+    wait("the end of the holder", || home.processes("__holder").is_empty().then_some(()));
+    for name in ["logs", "artifacts", "store.db", "holder.log"] {
+        fs::set_permissions(home.root().join(name), fs::Permissions::from_mode(0o755)).expect("mode");
+    }
+    home.ok(&["run", &file]);
+    assert_eq!(look(), [] as [PathBuf; 0]);
+}
