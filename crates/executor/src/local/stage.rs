@@ -94,6 +94,12 @@ impl Stage<'_> {
     }
 
     fn lay_inputs(&self, launch: &Launch, layout: &Layout) -> Result<(), String> {
+        if let Some(tree) = launch.source {
+            self.site
+                .store
+                .check(&Content::Tree(tree))
+                .map_err(|why| format!("the run's copy of its source: {why}"))?;
+        }
         for input in &launch.inputs {
             if let Content::Uri(uri) = &input.artifact.content {
                 return Err(format!(
@@ -104,6 +110,8 @@ impl Stage<'_> {
             if !self.site.store.contains(&input.artifact.content) {
                 return Err(format!("input artifact \"{}\" is not in the store of this home", input.name));
             }
+            let checked = self.site.store.check(&input.artifact.content);
+            checked.map_err(|why| format!("input artifact \"{}\": {why}", input.name))?;
         }
         for (index, to) in &layout.copies {
             let input = &launch.inputs[*index];
