@@ -20,7 +20,7 @@ pub enum ArtifactError {
     WrongKind { path: PathBuf, wanted: &'static str },
     #[error("artifact {digest} is not in the store")]
     Missing { digest: Digest },
-    #[error("artifact {digest} is damaged: {what}; delete it and run the task that makes it again")]
+    #[error("artifact {digest} is damaged: {what}; run what makes it again")]
     Damaged { digest: Digest, what: String },
     #[error("{path} has {bytes} bytes, more than the {bytes_max} that are read here")]
     TooLarge { path: PathBuf, bytes: u64, bytes_max: u64 },

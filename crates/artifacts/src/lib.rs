@@ -5,6 +5,7 @@
 pub mod archive;
 pub mod log;
 
+mod boot;
 mod copy;
 mod error;
 mod hash;

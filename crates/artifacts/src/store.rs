@@ -5,6 +5,7 @@
 //! Files are stored with mode 0444, or 0555 where their owner could execute them, directories with 0555. The modes are a
 //! courtesy (we are often root); the overlays of the executor are the protection.
 
+use crate::boot::{self, Boot};
 use crate::copy::{self, set_mode, stored_mode};
 use crate::error::{ArtifactError, At};
 use crate::manifest::{Entry, Manifest};
@@ -27,6 +28,7 @@ const SYNC_FILES_MAX: usize = 32;
 #[derive(Clone, Debug)]
 pub struct Store {
     root: Arc<PathBuf>,
+    boot: Boot,
 }
 
 /// Something in the store, as garbage collection sees it.
@@ -50,12 +52,17 @@ pub enum Removal {
 impl Store {
     /// Opens the store below `root`, makes what is missing and removes what dead processes left half-written.
     pub fn open(root: &Path) -> Result<Self, ArtifactError> {
+        Self::open_in_boot(root, &boot::id())
+    }
+
+    /// The same in this life of the machine's kernel: what another one stored is suspect.
+    pub fn open_in_boot(root: &Path, boot: &str) -> Result<Self, ArtifactError> {
         for name in ["blobs", "trees", "tmp"] {
             let dir = root.join(name);
             fs::create_dir_all(&dir).at(&dir)?;
         }
         leftovers::clean(&root.join("tmp"))?;
-        Ok(Self { root: Arc::new(root.to_owned()) })
+        Ok(Self { root: Arc::new(root.to_owned()), boot: Boot::of(root, boot) })
     }
 
     /// Where this blob is, or would be.
@@ -206,6 +213,40 @@ impl Store {
         }
     }
 
+    /// To be called before content is used: what was stored before the machine last started, and may be torn by a power cut, is
+    /// read again, once. Damaged content is removed, so that whoever makes it again stores it whole.
+    ///
+    /// # Errors
+    /// It is damaged, or not here.
+    pub fn check(&self, content: &Content) -> Result<(), ArtifactError> {
+        let path = match content {
+            Content::Blob(digest) => self.blob_path(digest),
+            Content::Tree(digest) => self.tree_home(digest),
+            Content::Parts(parts) => return parts.iter().try_for_each(|(_, part)| self.check(part)),
+            Content::Raw(_) | Content::Uri(_) => return Ok(()),
+        };
+        if !self.boot.suspects(&path) {
+            return Ok(());
+        }
+        match self.verify(content) {
+            Ok(()) => {
+                // From now on it is as good as one of this boot.
+                renew(&path);
+                Ok(())
+            }
+            Err(error @ ArtifactError::Damaged { .. }) => {
+                let tmp = Temporary::new(self);
+                match fs::rename(&path, &tmp.0) {
+                    // Another thread was faster.
+                    Err(gone) if gone.kind() == io::ErrorKind::NotFound => {}
+                    other => other.at(&path)?,
+                }
+                Err(error)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// Makes it survive a power cut: before an event names it, under `FULL`.
     pub fn sync(&self, content: &Content) -> Result<(), ArtifactError> {
         match content {
@@ -317,6 +358,9 @@ impl Store {
     fn renew_blob(&self, digest: &Digest, bytes: u64, executable: bool) -> Result<bool, ArtifactError> {
         let path = self.blob_path(digest);
         let Ok(metadata) = fs::symlink_metadata(&path) else { return Ok(false) };
+        if self.check(&Content::Blob(*digest)).is_err() {
+            return Ok(false);
+        }
         if metadata.len() != bytes || !renew(&path) {
             return Ok(false);
         }
@@ -349,7 +393,8 @@ impl Store {
     }
 
     fn renew_tree(&self, digest: &Digest) -> bool {
-        self.manifest_path(digest).is_file() && renew(&self.tree_home(digest))
+        let is_there = self.manifest_path(digest).is_file() && self.check(&Content::Tree(*digest)).is_ok();
+        is_there && renew(&self.tree_home(digest))
     }
 
     /// Completes `home`, which has `tree/`, and renames it to its place; if the tree is there already `home` is left.

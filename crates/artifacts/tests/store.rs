@@ -414,3 +414,47 @@ fn a_full_disk_leaves_nothing_half_written() {
     assert!(source.path().join("big").exists());
     later.unwrap();
 }
+
+/// Changes the content of a stored file and keeps length and time, as a power cut does.
+fn tear(path: &Path) {
+    let metadata = fs::metadata(path).unwrap();
+    let bytes = fs::read(path).unwrap().len();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
+    fs::write(path, vec![0; bytes]).unwrap();
+    let times = fs::FileTimes::new().set_modified(metadata.modified().unwrap());
+    fs::File::options().write(true).open(path).unwrap().set_times(times).unwrap();
+}
+
+#[test]
+fn what_another_boot_stored_is_verified_once_before_it_is_used() {
+    let home = Home::new();
+    let root = home.path("in-boots");
+    let open = |boot: &str| Store::open_in_boot(&root, boot).unwrap();
+    let store = open("one");
+    let (torn, whole) = (store.put_bytes(b"torn").unwrap(), store.put_bytes(b"whole").unwrap());
+    let (tree, _) = store.adopt_tree(&home.sample_tree("t")).unwrap();
+    tear(&store.blob_path(&torn));
+    tear(&store.tree_path(&tree).join("a"));
+    // The death of a process damages nothing: within a boot nothing is read again.
+    for store in [store, open("one")] {
+        store.check(&Content::Blob(torn)).unwrap();
+    }
+    let store = open("two");
+    store.check(&Content::Blob(whole)).unwrap();
+    for content in [Content::Blob(torn), Content::Tree(tree)] {
+        assert!(matches!(store.check(&content), Err(ArtifactError::Damaged { .. })), "{content:?}");
+        assert!(!store.contains(&content), "it is not taken for the one that is made again");
+    }
+    assert_eq!(store.put_bytes(b"torn").unwrap(), torn);
+    assert_eq!(store.adopt_tree(&home.sample_tree("again")).unwrap().0, tree);
+    for content in [Content::Blob(torn), Content::Blob(whole), Content::Tree(tree)] {
+        open("two").check(&content).unwrap();
+        store.verify(&content).unwrap();
+    }
+    // What was found whole is not read again.
+    tear(&store.blob_path(&whole));
+    open("two").check(&Content::Blob(whole)).unwrap();
+    // Whoever stores the same again does not take a torn one for it.
+    assert_eq!(open("three").put_bytes(b"whole").unwrap(), whole);
+    store.verify(&Content::Blob(whole)).unwrap();
+}

@@ -4,7 +4,8 @@
 use crate::exit_codes::{Done, FAILED, Fault, INTERRUPTED, MACHINE, unread};
 use crate::render::progress::{FRAME, Progress, To, colors_wanted};
 use crate::render::{summary, yaml};
-use crate::wire::Place;
+use crate::wire::{Place, silence};
+use driver::client::SILENCE;
 use driver::clock::now;
 use driver::protocol::{Reply, Request};
 use driver::{Client, ClientError};
@@ -30,6 +31,8 @@ enum Heard {
     /// The holder hung up.
     Silence(Option<ClientError>),
     CtrlC,
+    /// The holder of this process number does not answer.
+    Stopped(u32),
 }
 
 /// What is followed.
@@ -66,6 +69,7 @@ impl Followed<'_> {
                 Ok(Heard::Holder(Reply::Note(text))) => progress.note(&text)?,
                 Ok(Heard::Holder(Reply::Store(why))) => return Err(Fault::machine(why)),
                 Ok(Heard::Holder(_)) | Err(RecvTimeoutError::Timeout) => {}
+                Ok(Heard::Stopped(holder)) => progress.note(&silence(holder))?,
                 Ok(Heard::CtrlC) => {
                     stops += 1;
                     if stops > 1 {
@@ -89,6 +93,9 @@ impl Followed<'_> {
         let (sender, heard) = channel();
         ctrl_c.tell(sender.clone())?;
         client.watch(&self.run, from)?;
+        if let Some(holder) = client.holder() {
+            self.look_after(holder, sender.clone())?;
+        }
         let reading = move || {
             loop {
                 let word = match client.hear() {
@@ -104,6 +111,22 @@ impl Followed<'_> {
         };
         thread::Builder::new().name("watch".into()).spawn(reading)?;
         Ok(heard)
+    }
+
+    /// A run in which nothing happens looks like a holder that is stopped: it is asked now and then, until it did not answer once.
+    fn look_after(&self, holder: u32, sender: Sender<Heard>) -> Result<(), Fault> {
+        let home = self.place.home.clone();
+        let looking = move || {
+            loop {
+                thread::sleep(SILENCE);
+                if let Err(ClientError::Silent(..)) = Client::connect_within(&home, SILENCE) {
+                    let _ = sender.send(Heard::Stopped(holder));
+                    return;
+                }
+            }
+        };
+        thread::Builder::new().name("look-after".into()).spawn(looking)?;
+        Ok(())
     }
 
     fn shut_down(&self, strategy: Shutdown) -> Result<(), Fault> {

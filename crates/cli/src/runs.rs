@@ -3,12 +3,12 @@
 
 use crate::exit_codes::Fault;
 use crate::wire::Place;
-use driver::encode::decode;
+use driver::encode::decode_log;
 use driver::protocol::{Held, Reply, Request};
 use driver::{Client, ClientError};
 use model::event::Recorded;
 use model::row::Cell;
-use model::{RunId, Time};
+use model::{Event, RunId, RunRecord, Time};
 use std::time::Duration;
 use store::{Filter, LogId, Reader, StoreError};
 use views::History;
@@ -113,7 +113,14 @@ impl Runs {
     /// A run's log.
     pub fn events(&self, run: &RunId) -> Result<Vec<Recorded>, Fault> {
         let entries = self.reader.read_log(&LogId::run(run.0.clone()), 0, usize::MAX)?;
-        Ok(decode(&run.0, 0, &entries)?)
+        Ok(decode_log(&run.0, &entries)?)
+    }
+
+    /// What was run, by whom, from what; `None` if its log does not begin with it.
+    pub fn record(&self, run: &RunId) -> Result<Option<Box<RunRecord>>, Fault> {
+        let entries = self.reader.read_log(&LogId::run(run.0.clone()), 0, 1)?;
+        let first = decode_log(&run.0, &entries)?.into_iter().next();
+        Ok(first.and_then(|first| if let Event::RunCreated(record) = first.event { Some(record) } else { None }))
     }
 
     /// A run's history.

@@ -12,7 +12,7 @@ const KEYS: [&str; 4] = ["home", "jobs", "profile", "durability"];
 #[derive(Debug)]
 pub struct Settings {
     pub home: PathBuf,
-    /// Attempts at once.
+    /// Attempts of a run at once.
     pub jobs: Option<u32>,
     pub profile: Option<Profile>,
     pub durability: Durability,

@@ -9,22 +9,23 @@ use driver::{Client, Home};
 use engine::admission::Capacity;
 use executor::{Catalogue, Local, LocalSettings};
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Once;
 use store::{Durability, Reader, StoreError};
 
-/// The body of `towpath __holder [--jobs N] [--durability full]`. The home is in `TOWPATH_HOME`.
+/// The body of `towpath __holder [--durability full]`. The home is in `TOWPATH_HOME`.
 pub fn holder(args: impl Iterator<Item = OsString>) -> ExitCode {
     let args: Vec<String> = args.map(|word| word.to_string_lossy().into_owned()).collect();
     let value = |flag: &str| args.iter().position(|word| word == flag).and_then(|at| args.get(at + 1));
-    let jobs = value("--jobs").and_then(|text| text.parse().ok());
     let durability =
         if value("--durability").is_some_and(|text| text == "full") { Durability::Full } else { Durability::Normal };
     let Some(root) = home_of_environment() else { return ExitCode::from(MACHINE) };
     driver::holder::main(Parts {
         home: Home::new(&root),
         durability,
-        capacity: capacity(jobs),
+        capacity: capacity(),
         start_executor: Box::new(start_executor),
     })
 }
@@ -38,13 +39,12 @@ fn home_of_environment() -> Option<PathBuf> {
     std::env::var_os("TOWPATH_HOME").map(PathBuf::from)
 }
 
-/// More jobs than cpus are wanted by somebody whose tasks wait more than they compute.
-fn capacity(jobs: Option<u32>) -> Capacity {
+/// What this machine has, whoever starts the holder: `-j` is a run's own.
+fn capacity() -> Capacity {
     let machine = executor::machine();
-    let slots = jobs.unwrap_or(machine.cpus).max(1);
     Capacity {
-        slots,
-        cpu_millis: u64::from(slots.max(machine.cpus)) * 1000,
+        slots: machine.cpus.max(1),
+        cpu_millis: u64::from(machine.cpus.max(1)) * 1000,
         memory_bytes: machine.memory_bytes,
         gpus: machine.gpus,
     }
@@ -64,6 +64,19 @@ fn start_executor(home: &Home, events: Events) -> Result<Started, String> {
     Ok(Started { executor: Box::new(local), artifacts })
 }
 
+/// What a person can do about a holder that does not answer; the command waits on.
+pub fn silence(holder: u32) -> String {
+    format!(
+        "the process that holds this home ({holder}) does not answer; if it is stopped, `kill -CONT {holder}` lets it go on"
+    )
+}
+
+/// On standard error, once in the life of a command.
+fn told_once(holder: u32) {
+    static TOLD: Once = Once::new();
+    TOLD.call_once(|| drop(writeln!(std::io::stderr(), "towpath: {}; waiting for it", silence(holder))));
+}
+
 /// A home as a command sees it.
 pub struct Place {
     pub home: Home,
@@ -71,18 +84,14 @@ pub struct Place {
 }
 
 impl Place {
-    /// `jobs`: what a holder that has to be started admits at once.
-    pub fn new(settings: &Settings, jobs: Option<u32>) -> Result<Self, Fault> {
+    pub fn new(settings: &Settings) -> Result<Self, Fault> {
         let program = std::env::current_exe()
             .map_err(|error| Fault::machine(format!("our own binary cannot be found: {error}")))?;
         let mut argv = vec![program.into(), "__holder".into()];
-        if let Some(jobs) = jobs.or(settings.jobs) {
-            argv.extend(["--jobs".into(), jobs.to_string().into()]);
-        }
         if settings.durability == Durability::Full {
             argv.extend(["--durability".into(), "full".into()]);
         }
-        Ok(Self { home: Home::new(&settings.home), command: HolderCommand { argv } })
+        Ok(Self { home: Home::new(&settings.home), command: HolderCommand { argv, silent: told_once } })
     }
 
     /// Tells a holder to start, unless there is one.

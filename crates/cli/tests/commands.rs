@@ -3,6 +3,7 @@
 
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -108,6 +109,46 @@ fn reading_does_not_wait_for_a_holder_that_is_stopped() {
     home.signal("__holder", Signal::CONT);
     let (code, out, _) = home.run(&["list"]);
     assert!(code == 0 && out.contains("running") && !out.contains("does not answer"), "{out}");
+}
+
+#[test]
+fn who_waits_for_a_holder_that_is_stopped_is_told_what_to_do() {
+    let home = Home::new();
+    let sleeper = home.file("{name: sleeper}", "sleep 60");
+    let mut follows = home.command(&["run", &sleeper]).stdout(Stdio::piped()).spawn().expect("towpath");
+    let mut followed = BufReader::new(follows.stdout.take().expect("stdout"));
+    let line_with = |from: &mut dyn BufRead, text: &str| {
+        let mut line = String::new();
+        while !line.contains(text) {
+            line.clear();
+            assert_ne!(from.read_line(&mut line).expect("output"), 0, "it ended before it said '{text}'");
+        }
+        line
+    };
+    line_with(&mut followed, "Running");
+    assert_eq!(home.signal("__holder", Signal::STOP), 1);
+    let short = home.file("{name: short}", "true");
+    let mut waits = Vec::new();
+    let asked = [&["run", short.as_str()][..], &["resume", "sleeper", "--no-watch"], &["stop", "sleeper"]];
+    for args in asked {
+        let child = home.command(args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("towpath");
+        waits.push((args, child));
+    }
+    for (args, child) in &mut waits {
+        let mut err = BufReader::new(child.stderr.take().expect("stderr"));
+        let line = line_with(&mut err, "does not answer");
+        assert!(line.contains("kill -CONT "), "{args:?}: {line}");
+        assert!(child.try_wait().expect("state").is_none(), "{args:?} waits on");
+    }
+    let line = line_with(&mut followed, "does not answer");
+    assert!(line.contains("kill -CONT "), "{line}");
+    home.signal("__holder", Signal::CONT);
+    for (args, mut child) in waits {
+        let code = child.wait().expect("end").code();
+        // Who came after the one that stopped it finds an ended run.
+        assert!(code == Some(0) || args[0] == "resume" && code == Some(1), "{args:?}: {code:?}");
+    }
+    assert_eq!(follows.wait().expect("end").code(), Some(1), "it was stopped");
 }
 
 #[test]

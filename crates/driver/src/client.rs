@@ -7,9 +7,11 @@ use crate::protocol::{self, Greeting, PROTOCOL, PROTOCOL_MIN, Reply, Request};
 use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::io::{self, BufRead, BufReader};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -36,10 +38,38 @@ pub enum ClientError {
     Gone(PathBuf),
 }
 
+/// Without a word for so long, a holder is said not to answer.
+pub const SILENCE: Duration = Duration::from_secs(5);
+
+/// Told once, from any thread, with the process that does not answer (stopped, or starved); whoever asked it waits on.
+pub type Silent = fn(u32);
+
 /// A greeted connection.
 pub struct Client {
     stream: UnixStream,
     log: PathBuf,
+    silent: Option<Silent>,
+}
+
+/// Tells of a silence that lasts, unless it is dropped before.
+struct Watchdog {
+    _alive: Sender<()>,
+}
+
+impl Watchdog {
+    fn start(stream: &UnixStream, silent: Option<Silent>) -> Option<Self> {
+        let silent = silent?;
+        let holder = peer(stream)?;
+        let (alive, until) = channel::<()>();
+        let watching = move || {
+            if until.recv_timeout(SILENCE) == Err(RecvTimeoutError::Timeout) {
+                silent(holder);
+            }
+        };
+        // Without a thread nothing is told, and nothing else is lost.
+        thread::Builder::new().name("patience".into()).spawn(watching).ok()?;
+        Some(Self { _alive: alive })
+    }
 }
 
 /// A holder that was told to start; it does while its client does something else.
@@ -51,6 +81,8 @@ pub struct Starting {
 #[derive(Clone, Debug)]
 pub struct HolderCommand {
     pub argv: Vec<OsString>,
+    /// Told when the holder does not answer.
+    pub silent: Silent,
 }
 
 impl HolderCommand {
@@ -64,7 +96,7 @@ impl HolderCommand {
         }
         home.make()?;
         let failed = |error: io::Error| ClientError::NotStarted(error.to_string(), home.holder_log());
-        let log = OpenOptions::new().create(true).append(true).open(home.holder_log());
+        let log = OpenOptions::new().create(true).append(true).mode(0o600).open(home.holder_log());
         let log = log.map_err(|error| {
             ClientError::CannotHold(format!(
                 "{}: {error}; choose another home with --home or TOWPATH_HOME",
@@ -119,7 +151,7 @@ impl Client {
     /// # Errors
     /// It speaks another protocol.
     pub fn connect(home: &Home) -> Result<Option<Self>, ClientError> {
-        Self::greet(home, None)
+        Self::greet(home, None, None)
     }
 
     /// The same; the greeting and each later answer may take so long at most.
@@ -127,16 +159,17 @@ impl Client {
     /// # Errors
     /// As `connect`; `Silent`: it lives and does not answer (it is stopped, or starved).
     pub fn connect_within(home: &Home, patience: Duration) -> Result<Option<Self>, ClientError> {
-        Self::greet(home, Some(patience))
+        Self::greet(home, Some(patience), None)
     }
 
-    fn greet(home: &Home, patience: Option<Duration>) -> Result<Option<Self>, ClientError> {
+    fn greet(home: &Home, patience: Option<Duration>, silent: Option<Silent>) -> Result<Option<Self>, ClientError> {
         if !home.socket_is_ours() {
             return Ok(None);
         }
         let Ok(mut stream) = UnixStream::connect(home.socket()) else { return Ok(None) };
-        let silent = |error| ClientError::Silent(error, home.holder_log());
-        stream.set_read_timeout(patience).and_then(|()| stream.set_write_timeout(patience)).map_err(silent)?;
+        let failed = |error| ClientError::Silent(error, home.holder_log());
+        let _watchdog = Watchdog::start(&stream, silent);
+        stream.set_read_timeout(patience).and_then(|()| stream.set_write_timeout(patience)).map_err(failed)?;
         if protocol::send(&mut stream, &Greeting::own()).is_err() {
             return Ok(None);
         }
@@ -144,8 +177,8 @@ impl Client {
             Ok(Some(greeting)) if !(PROTOCOL_MIN..=PROTOCOL).contains(&greeting.protocol) => {
                 Err(ClientError::OtherProtocol { build: greeting.build })
             }
-            Ok(Some(_)) => Ok(Some(Self { stream, log: home.holder_log() })),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(silent(error)),
+            Ok(Some(_)) => Ok(Some(Self { stream, log: home.holder_log(), silent })),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(failed(error)),
             // It was just leaving.
             Ok(None) | Err(_) => Ok(None),
         }
@@ -156,7 +189,7 @@ impl Client {
     /// # Errors
     /// The home cannot be held: in the holder's own words.
     pub fn open(home: &Home, command: &HolderCommand) -> Result<Self, ClientError> {
-        match Self::connect(home)? {
+        match Self::greet(home, None, Some(command.silent))? {
             Some(client) => Ok(client),
             None => Self::finish(home, command, command.start(home)?),
         }
@@ -175,7 +208,7 @@ impl Client {
                 None => command.start(home)?,
             };
             let listens = starting.word(home)?;
-            if let Some(client) = Self::connect(home)? {
+            if let Some(client) = Self::greet(home, None, Some(command.silent))? {
                 return Ok(client);
             }
             if Instant::now() > end {
@@ -193,8 +226,14 @@ impl Client {
     /// # Errors
     /// The holder is gone.
     pub fn ask(&mut self, request: &Request) -> Result<Reply, ClientError> {
+        let _watchdog = Watchdog::start(&self.stream, self.silent);
         protocol::send(&mut self.stream, request).map_err(|_| self.gone())?;
         self.hear()?.ok_or_else(|| self.gone())
+    }
+
+    /// The process at the other end, where the system tells.
+    pub fn holder(&self) -> Option<u32> {
+        peer(&self.stream)
     }
 
     /// Begins to watch a run; `hear` then gives what happens.
@@ -222,6 +261,12 @@ impl Client {
     fn gone(&self) -> ClientError {
         ClientError::Gone(self.log.clone())
     }
+}
+
+/// Who listens at the other end.
+fn peer(stream: &UnixStream) -> Option<u32> {
+    let peer = rustix::net::sockopt::socket_peercred(stream).ok()?;
+    Some(peer.pid.as_raw_nonzero().get().unsigned_abs())
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 use crate::home::Home;
 use crate::protocol::{self, Greeting, PROTOCOL, PROTOCOL_MIN, Reply, Request};
 use crate::watch::{Board, Seen};
+use executor::variables::Variables;
 use model::input::Shutdown;
 use model::{RunId, RunRecord};
 use std::io;
@@ -26,9 +27,9 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// A wish for the holder's loop; the answer goes to the connection's thread.
 pub(crate) enum Wish {
-    Submit(Box<RunRecord>),
+    Submit { record: Box<RunRecord>, variables: Variables },
     Shutdown { run: RunId, strategy: Shutdown, by: String },
-    Resume { run: RunId, by: String },
+    Resume { run: RunId, by: String, variables: Variables },
     Delete(RunId),
     Status,
 }
@@ -129,9 +130,9 @@ fn serve(mut stream: UnixStream, desk: &Desk) -> io::Result<()> {
     while let Some(request) = protocol::receive::<Request>(&mut stream)? {
         let wish = match request {
             Request::Watch { run, from } => return watch(&mut stream, desk, &run, from),
-            Request::Submit(record) => Wish::Submit(record),
+            Request::Submit { record, variables } => Wish::Submit { record, variables },
             Request::Shutdown { run, strategy, by } => Wish::Shutdown { run, strategy, by },
-            Request::Resume { run, by } => Wish::Resume { run, by },
+            Request::Resume { run, by, variables } => Wish::Resume { run, by, variables },
             Request::Delete { run } => Wish::Delete(run),
             Request::Status => Wish::Status,
         };

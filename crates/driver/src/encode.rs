@@ -1,11 +1,14 @@
 //! Events as bytes of a log: JSON, one object an entry. The log's version stands beside it in the store, which refuses a newer one.
 //! It must never change what an old entry means.
 
+use crate::soundness::{self, Unsound};
 use model::event::Recorded;
 
 /// An entry of a log cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("event {number} of run {run} cannot be read: {what}")]
+#[error(
+    "event {number} of run {run} cannot be read: {what}; restore a backup of the home, or remove the run with `towpath delete {run}`"
+)]
 pub struct Unreadable {
     run: String,
     number: u64,
@@ -35,6 +38,18 @@ pub fn decode(run: &str, first: u64, entries: &[Vec<u8>]) -> Result<Vec<Recorded
             })
         })
         .collect()
+}
+
+/// A whole log, or its beginning, as events that can be folded.
+///
+/// # Errors
+/// One of them is not what `encode` writes, or does not fit those before it.
+pub fn decode_log(run: &str, entries: &[Vec<u8>]) -> Result<Vec<Recorded>, Unreadable> {
+    let events = decode(run, 0, entries)?;
+    match soundness::check(&events) {
+        Ok(()) => Ok(events),
+        Err(Unsound { number, what }) => Err(Unreadable { run: run.into(), number, what }),
+    }
 }
 
 #[cfg(test)]

@@ -3,13 +3,15 @@
 
 use crate::clock::{self, Seeds};
 use crate::connection::{self, Asked, Desk, Door, Wish};
-use crate::encode::{decode, encode};
+use crate::encode::{decode_log, encode};
 use crate::home::{Home, HomeLock};
 use crate::protocol::{Held, Reply, Status};
-use crate::pump::{Batch, BatchId, Denied, In, Out, Pump, Ticket};
+use crate::pump::{Batch, BatchId, Denied, In, Out, Pump, RunAppend, Ticket};
 use crate::reload::Reloads;
 use crate::watch::Board;
+use engine::State;
 use engine::admission::Capacity;
+use executor::variables::{self, Variables};
 use executor::{Executor, ExecutorEvent};
 use model::command::KillReason;
 use model::event::Recorded;
@@ -113,19 +115,19 @@ fn hold(parts: Parts) -> Result<ExitCode, String> {
         wishes: Box::new(move |asked| drop(wishes.send(Job::Asked(asked)))),
     });
     let mut holder = Holder {
+        home: home.clone(),
         pump: Pump::new(parts.capacity),
         writer: opened.writer,
         reader: opened.reader,
         executor,
         artifacts,
         durability: parts.durability,
-        slots: parts.capacity.slots,
         board,
         jobs,
         seeds: Seeds::new().map_err(|error| error.to_string())?,
         tickets: BTreeMap::new(),
         next_ticket: 0,
-        names: BTreeMap::new(),
+        submitted: BTreeMap::new(),
         reloads: Reloads::default(),
         trouble: None,
     };
@@ -174,9 +176,10 @@ fn make_rows_again(opened: &StoreOpened) -> Result<(), StoreError> {
     }
     let (mut runs, mut references) = (Vec::new(), Vec::new());
     for summary in opened.reader.logs(LogKind::Run)? {
-        let entries = opened.reader.read_log(&LogId::run(summary.id.clone()), 0, usize::MAX)?;
+        let entries = opened.reader.read_log(&LogId::run(summary.id.clone()), 0, usize::MAX);
         // A log that cannot be read is told by whoever looks at it; the others are listed.
-        let Ok(events) = decode(&summary.id, 0, &entries) else { continue };
+        let Ok(entries) = entries else { continue };
+        let Ok(events) = decode_log(&summary.id, &entries) else { continue };
         let id = RunId(summary.id);
         let mut row = RunRow::default();
         for event in &events {
@@ -194,20 +197,20 @@ fn make_rows_again(opened: &StoreOpened) -> Result<(), StoreError> {
 }
 
 struct Holder {
+    home: Home,
     pump: Pump,
     writer: Writer,
     reader: Reader,
     executor: Box<dyn Executor>,
     artifacts: artifacts::Store,
     durability: Durability,
-    slots: u32,
     board: Arc<Board>,
     jobs: Sender<Job>,
     seeds: Seeds,
     tickets: BTreeMap<Ticket, Sender<Reply>>,
     next_ticket: Ticket,
-    /// Names of runs whose first events are not durable yet.
-    names: BTreeMap<Ticket, String>,
+    /// Runs whose first events are not durable yet, with their names.
+    submitted: BTreeMap<Ticket, (RunId, String)>,
     reloads: Reloads,
     /// After this nothing can be written any more.
     trouble: Option<StoreError>,
@@ -231,6 +234,8 @@ impl Holder {
                 }
             }
         }
+        let unfinished: Vec<&RunId> = loads.iter().filter_map(loaded).collect();
+        variables::sweep(self.home.executor(), unfinished.into_iter());
         self.step(loads);
         Ok(())
     }
@@ -238,7 +243,7 @@ impl Holder {
     fn read(&self, run: &RunId) -> Result<Vec<Recorded>, String> {
         let entries =
             self.reader.read_log(&LogId::run(run.0.clone()), 0, usize::MAX).map_err(|error| error.to_string())?;
-        decode(&run.0, 0, &entries).map_err(|error| error.to_string())
+        decode_log(&run.0, &entries).map_err(|error| error.to_string())
     }
 
     fn serve(&mut self, inbox: &Receiver<Job>, desk: &Desk) -> ExitCode {
@@ -306,17 +311,27 @@ impl Holder {
 
     fn asked(&mut self, wish: Wish, answer: Sender<Reply>, inputs: &mut Vec<In>) {
         let (run, input) = match wish {
-            Wish::Submit(record) => {
+            Wish::Submit { record, variables } => {
                 match self.has_name(&record.name) {
                     Ok(false) => {}
                     Ok(true) => return reply(&answer, Reply::NameTaken(record.name)),
                     Err(error) => return reply(&answer, Reply::Store(error.to_string())),
                 }
-                self.names.insert(self.next_ticket, record.name.clone());
+                if let Err(error) = variables::keep(self.home.executor(), &record.id, &variables) {
+                    return reply(&answer, Reply::Store(error.to_string()));
+                }
+                self.submitted.insert(self.next_ticket, (record.id.clone(), record.name.clone()));
                 (record.id.clone(), Input::Submit(record))
             }
-            Wish::Shutdown { run, strategy, by } => (run, Input::Shutdown { strategy, by }),
-            Wish::Resume { run, by } => (run, Input::Resume { by }),
+            Wish::Shutdown { run, strategy, by } => {
+                inputs.extend(self.reload_now(&run));
+                (run, Input::Shutdown { strategy, by })
+            }
+            Wish::Resume { run, by, variables } => {
+                self.replace_variables(&run, &variables);
+                inputs.extend(self.reload_now(&run));
+                (run, Input::Resume { by })
+            }
             Wish::Delete(run) => return self.delete(&run, answer),
             Wish::Status => return reply(&answer, Reply::Status(self.status())),
         };
@@ -326,8 +341,18 @@ impl Holder {
         inputs.push(In::Wish { ticket, run, input });
     }
 
+    /// Attaching to a run that goes on is not a reason: its tasks keep what they began with.
+    fn replace_variables(&self, run: &RunId, variables: &Variables) {
+        if self.pump.state(run).is_none_or(State::is_ended) || self.pump.is_resumed(run) {
+            return;
+        }
+        if let Err(error) = variables::keep(self.home.executor(), run, variables) {
+            self.board.note(Some(run.clone()), format!("tasks keep the environment that they had before: {error}"));
+        }
+    }
+
     fn has_name(&self, name: &str) -> Result<bool, StoreError> {
-        if self.names.values().any(|taken| taken == name) {
+        if self.submitted.values().any(|(_, taken)| taken == name) {
             return Ok(true);
         }
         let filter = Filter { equals: vec![("name", Cell::Text(name.into()))], limit: Some(1), ..Filter::default() };
@@ -342,7 +367,6 @@ impl Holder {
             pid: std::process::id(),
             build: env!("CARGO_PKG_VERSION").into(),
             full_durability: self.durability == Durability::Full,
-            slots: self.slots,
             runs: held.collect(),
         }
     }
@@ -399,7 +423,10 @@ impl Holder {
                 let may_start = resumed.contains(&run);
                 self.reloads.put(run, may_start, clock::now());
             }
-            Out::Forget(run) => self.board.forget(run),
+            Out::Forget(run) => {
+                variables::forget(self.home.executor(), &run);
+                self.board.forget(run);
+            }
         }
     }
 
@@ -412,6 +439,7 @@ impl Holder {
             let error = StoreError::Io { path: self.artifacts_path(), what };
             return drop(jobs.send(Job::Failed(id, error)));
         }
+        let urgent = batch.appends.iter().any(|append| self.is_urgent(append));
         let mut appends = Vec::with_capacity(batch.appends.len());
         for append in batch.appends {
             let entries: Result<Vec<_>, _> = append.events.iter().map(encode).collect();
@@ -432,7 +460,17 @@ impl Holder {
             };
             let _ = jobs.send(job);
         };
-        self.writer.append(appends, Box::new(done));
+        if urgent {
+            self.writer.append_urgent(appends, Box::new(done));
+        } else {
+            self.writer.append(appends, Box::new(done));
+        }
+    }
+
+    /// What a person needs on a full disk: that a run is resumed, shut down, and then ends.
+    fn is_urgent(&self, append: &RunAppend) -> bool {
+        append.events.iter().any(|recorded| matches!(recorded.event, Event::RunResumed { .. }))
+            || self.pump.state(&append.run).is_some_and(State::is_shutting_down)
     }
 
     fn artifacts_path(&self) -> std::path::PathBuf {
@@ -469,7 +507,11 @@ impl Holder {
     }
 
     fn answer(&mut self, ticket: Ticket, result: Result<(), Denied>) {
-        self.names.remove(&ticket);
+        if let Some((run, _)) = self.submitted.remove(&ticket)
+            && matches!(result, Err(Denied::Refused(_)))
+        {
+            variables::forget(self.home.executor(), &run);
+        }
         let Some(answer) = self.tickets.remove(&ticket) else { return };
         let text = match result {
             Ok(()) => Reply::Done,
@@ -477,6 +519,18 @@ impl Holder {
             Err(Denied::Store(why)) => Reply::Store(why),
         };
         reply(&answer, text);
+    }
+
+    /// Somebody wants something of a run that waits to be folded again: on a full disk that may be what frees it.
+    fn reload_now(&mut self, run: &RunId) -> Option<In> {
+        let resumed = self.reloads.take(run)?;
+        match self.read(run) {
+            Ok(events) => Some(In::Load { run: run.clone(), events, resumed }),
+            Err(_) => {
+                self.reloads.put_back(run.clone(), resumed, clock::now());
+                None
+            }
+        }
     }
 
     /// Folds runs again whose logs did not follow.
@@ -491,6 +545,13 @@ impl Holder {
                 }
             }
         }
+    }
+}
+
+fn loaded(input: &In) -> Option<&RunId> {
+    match input {
+        In::Load { run, .. } | In::Unreadable { run, .. } => Some(run),
+        _ => None,
     }
 }
 

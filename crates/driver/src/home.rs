@@ -3,12 +3,9 @@
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-
-/// Bytes that a Unix socket's path may have (`sun_path`), the final NUL included.
-const SOCKET_PATH_BYTES_MAX: usize = 108;
 
 /// The layout of `TOWPATH_HOME`.
 #[derive(Clone, Debug)]
@@ -62,29 +59,22 @@ impl Home {
 
     /// The holder's socket: in the home, or in a private directory beside the runner's when that path is too long.
     pub fn socket(&self) -> PathBuf {
-        let inside = self.root().join("engine.sock");
-        if inside.as_os_str().len() < SOCKET_PATH_BYTES_MAX {
-            return inside;
-        }
-        let base = std::env::var_os("XDG_RUNTIME_DIR").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);
-        let user = rustix::process::getuid().as_raw();
-        base.join(format!("towpath-{user}-{}", self.executor.hash())).join("engine.sock")
+        self.executor.socket_named("engine.sock")
     }
 
-    /// Whether nobody else could have made the socket: its directory is the home, or private.
+    /// Whether nobody else could have made the socket.
     pub fn socket_is_ours(&self) -> bool {
-        let path = self.socket();
-        let Some(dir) = path.parent().filter(|dir| *dir != self.root()) else { return true };
-        let user = rustix::process::getuid().as_raw();
-        fs::symlink_metadata(dir).is_ok_and(|m| m.is_dir() && m.uid() == user && m.mode() & 0o077 == 0)
+        self.executor.is_ours(&self.socket())
     }
 
-    /// Makes the directory, readable for its owner only.
+    /// Makes the directory, readable for its owner only. In one that was there before, what we keep in it is.
     ///
     /// # Errors
     /// It cannot be made.
     pub fn make(&self) -> Result<(), HomeError> {
-        self.wrap(fs::DirBuilder::new().recursive(true).mode(0o700).create(self.root()))
+        self.wrap(fs::DirBuilder::new().recursive(true).mode(0o700).create(self.root()))?;
+        self.executor.make_private();
+        Ok(())
     }
 
     /// Takes the lock, `None` if another process has it.
@@ -92,7 +82,7 @@ impl Home {
     /// # Errors
     /// The lock's file cannot be made.
     pub fn lock(&self) -> Result<Option<HomeLock>, HomeError> {
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(self.lock_file());
+        let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(self.lock_file());
         let file = self.wrap(file)?;
         match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Some(HomeLock { _file: file })),
@@ -107,13 +97,7 @@ impl Home {
     /// The socket cannot be made.
     pub fn listen(&self, _lock: &HomeLock) -> Result<UnixListener, HomeError> {
         let path = self.socket();
-        if let Some(dir) = path.parent().filter(|dir| *dir != self.root()) {
-            self.wrap(fs::DirBuilder::new().recursive(true).mode(0o700).create(dir))?;
-            if !self.socket_is_ours() {
-                let what = format!("{} belongs to somebody else", dir.display());
-                return self.wrap(Err(io::Error::new(io::ErrorKind::PermissionDenied, what)));
-            }
-        }
+        self.wrap(self.executor.make_socket_dir(&path))?;
         let _ = fs::remove_file(&path);
         let listener = self.wrap(UnixListener::bind(&path))?;
         self.wrap(fs::set_permissions(&path, Permissions::from_mode(0o600)))?;
@@ -143,7 +127,7 @@ mod tests {
     #[test]
     fn a_long_path_moves_the_socket() {
         let long = PathBuf::from(format!("/{}", "d".repeat(120)));
-        assert!(Home::new(&long).socket().as_os_str().len() < SOCKET_PATH_BYTES_MAX);
+        assert!(Home::new(&long).socket().as_os_str().len() < 108);
         assert_eq!(Home::new(Path::new("/h")).socket(), Path::new("/h/engine.sock"));
     }
 }

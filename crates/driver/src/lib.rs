@@ -9,6 +9,7 @@ pub mod home;
 pub mod identity;
 pub mod protocol;
 pub mod pump;
+pub mod soundness;
 
 mod connection;
 mod reload;

@@ -1,6 +1,7 @@
 //! The frames between a client and the holder of a home: four bytes of length (little endian), then JSON.
 //! It must never carry a rule; a change of meaning is a new `PROTOCOL`, and the one before is still served.
 
+use executor::variables::Variables;
 use model::event::Recorded;
 use model::input::Shutdown;
 use model::{Refusal, RunId, RunRecord};
@@ -25,15 +26,21 @@ pub struct Greeting {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Request {
-    Submit(Box<RunRecord>),
+    /// With the environment that its tasks get.
+    Submit {
+        record: Box<RunRecord>,
+        variables: Variables,
+    },
     Shutdown {
         run: RunId,
         strategy: Shutdown,
         by: String,
     },
+    /// An interrupted run goes on with this environment in place of the one before.
     Resume {
         run: RunId,
         by: String,
+        variables: Variables,
     },
     /// Events from number `from` on, and notes, until the client hangs up. The last request of a connection.
     Watch {
@@ -73,8 +80,6 @@ pub struct Status {
     pub build: String,
     /// Every commit survives a power cut.
     pub full_durability: bool,
-    /// Attempts at once.
-    pub slots: u32,
     pub runs: Vec<Held>,
 }
 

@@ -60,6 +60,11 @@ impl Reloads {
         self.waiting.insert(run, Waiting { due: now.plus_us(PAUSE_MAX_US), resumed });
     }
 
+    /// This run is to be read at once, if it waits: whether it may start attempts.
+    pub fn take(&mut self, run: &RunId) -> Option<bool> {
+        self.waiting.remove(run).map(|waiting| waiting.resumed)
+    }
+
     /// Runs that are to be read now: (run, whether it may start attempts).
     pub fn take_due(&mut self, now: Time) -> Vec<(RunId, bool)> {
         let due: Vec<RunId> = self.waiting.iter().filter(|(_, w)| w.due <= now).map(|(run, _)| run.clone()).collect();

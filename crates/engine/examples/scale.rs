@@ -90,6 +90,7 @@ fn record(plan: Plan) -> RunRecord {
         profile: Profile::Standard,
         source: Source::default(),
         environments: Vec::new(),
+        jobs: None,
     }
 }
 

@@ -190,6 +190,7 @@ mod tests {
             profile: Profile::Standard,
             source: Source::default(),
             environments: Vec::new(),
+            jobs: None,
         };
         let mut state = State::default();
         give(&mut state, Time(1), Input::Submit(Box::new(record)));

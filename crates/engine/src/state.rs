@@ -194,8 +194,18 @@ impl State {
         self.phase.is_some_and(RunPhase::is_ended)
     }
 
+    /// Whether the run is being shut down.
+    pub fn is_shutting_down(&self) -> bool {
+        self.shutdown.is_some()
+    }
+
     pub fn phase(&self) -> Option<RunPhase> {
         self.phase
+    }
+
+    /// How many attempts whoever submitted the run wants at once, at most.
+    pub fn jobs(&self) -> Option<u32> {
+        self.record.as_ref()?.jobs
     }
 
     pub fn nodes(&self) -> &[Node] {

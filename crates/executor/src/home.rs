@@ -4,6 +4,7 @@
 use model::AttemptKey;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// Bytes that a Unix socket's path may have (`sun_path`), the final NUL included.
@@ -26,15 +27,61 @@ impl Home {
         &self.root
     }
 
-    /// The runner's socket: in the home, or in a private directory under `$XDG_RUNTIME_DIR` or `/tmp` when that path is too long.
     pub fn socket(&self) -> PathBuf {
-        let inside = self.root.join("runner.sock");
+        self.socket_named("runner.sock")
+    }
+
+    /// A socket of the home: in it, or in a private directory under `$XDG_RUNTIME_DIR` or `/tmp` when that path is too long.
+    pub fn socket_named(&self, name: &str) -> PathBuf {
+        let inside = self.root.join(name);
         if inside.as_os_str().len() < SOCKET_PATH_BYTES_MAX {
             return inside;
         }
         let base = std::env::var_os("XDG_RUNTIME_DIR").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);
         let user = rustix::process::getuid().as_raw();
-        base.join(format!("towpath-{user}-{}", self.hash())).join("runner.sock")
+        base.join(format!("towpath-{user}-{}", self.hash())).join(name)
+    }
+
+    /// Whether nobody else could have made this socket: its directory is the home, or private.
+    pub fn is_ours(&self, socket: &Path) -> bool {
+        let Some(dir) = self.elsewhere(socket) else { return true };
+        let user = rustix::process::getuid().as_raw();
+        std::fs::symlink_metadata(dir).is_ok_and(|m| m.is_dir() && m.uid() == user && m.mode() & 0o077 == 0)
+    }
+
+    /// Makes the directory of this socket.
+    ///
+    /// # Errors
+    /// It cannot be made, or somebody else has made it, who could listen in our place.
+    pub fn make_socket_dir(&self, socket: &Path) -> io::Result<()> {
+        let Some(dir) = self.elsewhere(socket) else { return Ok(()) };
+        make_private_dir(dir)?;
+        if self.is_ours(socket) {
+            return Ok(());
+        }
+        let what =
+            "it belongs to somebody else, or others may enter it; remove it, or choose a home with a shorter path";
+        Err(at(dir, io::Error::new(io::ErrorKind::PermissionDenied, what)))
+    }
+
+    /// The directory of a socket that is not in the home.
+    fn elsewhere<'a>(&self, socket: &'a Path) -> Option<&'a Path> {
+        socket.parent().filter(|dir| *dir != self.root)
+    }
+
+    /// Makes private what holds data of runs, though the home may be one that others can read. Best effort: what is not ours stays
+    /// as it is.
+    pub fn make_private(&self) {
+        let dirs = ["artifacts", "attempts", "attempts.trash", "logs", "outcomes", "variables"];
+        for dir in dirs.map(|name| self.root.join(name)) {
+            let _ = make_private_dir(&dir);
+            close(&dir, 0o700);
+        }
+        for name in
+            ["store.db", "store.db-wal", "store.db-shm", "holder.log", "runner.log", "engine.lock", "runner.lock"]
+        {
+            close(&self.root.join(name), 0o600);
+        }
     }
 
     /// Eight hex digits that tell this home from others on the machine.
@@ -81,6 +128,15 @@ impl Home {
         self.logs(&key.run).join(format!("{}-{}", key.node.0, key.n))
     }
 
+    /// The environment that tasks of a run get; it may hold secrets.
+    pub fn variables(&self, run: &model::RunId) -> PathBuf {
+        self.all_variables().join(safe_name(&run.0))
+    }
+
+    pub(crate) fn all_variables(&self) -> PathBuf {
+        self.root.join("variables")
+    }
+
     pub fn environments(&self) -> PathBuf {
         self.root.join("environments")
     }
@@ -122,6 +178,23 @@ pub fn make_dir(path: &Path) -> io::Result<()> {
     std::fs::create_dir_all(path).map_err(|error| at(path, error))
 }
 
+/// As `make_dir`; what is made only its owner can enter.
+///
+/// # Errors
+/// Says which directory.
+pub fn make_private_dir(path: &Path) -> io::Result<()> {
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|error| at(path, error))
+}
+
+/// Takes rights of others away. A link is left alone.
+fn close(path: &Path, mode: u32) {
+    let open = |metadata: &std::fs::Metadata| !metadata.is_symlink() && metadata.mode() & 0o077 != 0;
+    if std::fs::symlink_metadata(path).is_ok_and(|metadata| open(&metadata)) {
+        let _ = std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode));
+    }
+}
+
 /// The error with the path that it is about.
 pub fn at(path: &Path, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
@@ -130,6 +203,20 @@ pub fn at(path: &Path, error: io::Error) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_directory_for_sockets_that_others_can_enter_is_refused() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let home = Home::new(&dir.path().join("home"));
+        let socket = dir.path().join("elsewhere").join("runner.sock");
+        assert!(!home.is_ours(&socket), "it is not there");
+        home.make_socket_dir(&socket).expect("made");
+        assert!(home.is_ours(&socket) && home.is_ours(&home.root().join("runner.sock")));
+        std::fs::set_permissions(socket.parent().expect("dir"), std::fs::Permissions::from_mode(0o755)).expect("mode");
+        assert!(!home.is_ours(&socket));
+        let error = home.make_socket_dir(&socket).expect_err("others may enter");
+        assert!(error.to_string().contains("elsewhere"), "{error}");
+    }
     use model::{NodeId, RunId};
 
     #[test]

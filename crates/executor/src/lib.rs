@@ -9,6 +9,7 @@ pub mod local;
 pub mod machine;
 pub mod runner;
 pub mod source;
+pub mod variables;
 
 mod frame;
 

@@ -33,6 +33,9 @@ pub struct RunRecord {
     /// Locks of the Python environments: (key of the requirements, digest of the lock).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub environments: Vec<EnvironmentLock>,
+    /// Attempts of this run at once, at most (`-j`); `None`: nobody asked, the machine's own number holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jobs: Option<u32>,
 }
 
 /// Where the code came from.

@@ -45,6 +45,10 @@ pub fn check(log: &[Recorded], starts: &[Start]) -> Vec<Violation> {
     }
     let mut violations = replay.violations;
     violations.extend(check_starts(log, starts));
+    // Whoever reads the log from a disk asks this before folding it: it may refuse nothing that we write.
+    if let Err(unsound) = driver::soundness::check(log) {
+        violations.push(Violation { invariant: "I8", position: Some(unsound.number), what: unsound.what });
+    }
     // What is illegal may not even be foldable.
     if violations.is_empty() {
         violations.extend(check_fold(log));

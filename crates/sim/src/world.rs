@@ -425,5 +425,6 @@ fn record(number: usize, plan: model::Plan) -> RunRecord {
         profile: Profile::Standard,
         source: Default::default(),
         environments: Vec::new(),
+        jobs: None,
     }
 }

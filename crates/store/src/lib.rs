@@ -14,6 +14,7 @@ mod log;
 mod memory;
 mod place;
 mod reader;
+mod reserve;
 mod rows;
 mod schema;
 mod transaction;

@@ -6,6 +6,7 @@ use crate::rows;
 use crate::writer::Durability;
 use model::row::TableDef;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -53,6 +54,8 @@ pub(crate) fn open_for_writing(
         check_length(&connection, path)?;
         check_after_power_cut(&connection, path)?;
     }
+    // Before there is a WAL, which gets the rights of the database.
+    make_private(path);
     let mode: String = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0)).at(path)?;
     if mode != "wal" {
         return Err(StoreError::CannotOpen { path: path.to_owned(), what: format!("its journal mode stays {mode}") });
@@ -72,6 +75,11 @@ pub(crate) fn open_for_writing(
     set_meta(&transaction, "boot", &boot_id()).at(path)?;
     transaction.commit().at(path)?;
     Ok((connection, stale))
+}
+
+/// Inputs and outputs of runs are nobody else's. A file that is not ours stays as it is.
+fn make_private(path: &Path) {
+    let _ = std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600));
 }
 
 /// Without a WAL the file holds every page. SQLite itself overlooks a last page that is cut.

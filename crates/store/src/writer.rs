@@ -4,6 +4,7 @@
 use crate::error::StoreError;
 use crate::log::{Append, LogId};
 use crate::reader::Reader;
+use crate::reserve::Reserve;
 use crate::schema;
 use crate::transaction::{Failure, Within, begin, commit, roll_back};
 use model::row::{RowChange, TableDef};
@@ -55,7 +56,7 @@ pub struct Writer {
 }
 
 enum Job {
-    Append { batch: Vec<Append>, done: Done },
+    Append { batch: Vec<Append>, urgent: bool, done: Done },
     Rows { changes: Vec<RowChange>, done: Done },
     DeleteLog { log: LogId, rows: Vec<RowChange>, done: Done },
     ReplaceTable { table: &'static TableDef, rows: Vec<RowChange>, done: Done },
@@ -69,7 +70,12 @@ enum Job {
 /// caller holds the home's lock.
 pub fn open(path: &Path, durability: Durability, tables: &[&'static TableDef]) -> Result<StoreOpened, StoreError> {
     crate::place::refuse_network_file_system(path)?;
-    let (connection, stale_tables) = schema::open_for_writing(path, durability, tables)?;
+    let mut reserve = Reserve::of(path);
+    let (connection, stale_tables) = match schema::open_for_writing(path, durability, tables) {
+        Err(StoreError::NoSpace { .. }) if reserve.give_up() => schema::open_for_writing(path, durability, tables)?,
+        other => other?,
+    };
+    reserve.grow();
     let wal = match durability {
         // The WAL carries none of SQLite's locks, so that another descriptor of it does no harm.
         Durability::Normal => Some(File::open(schema::wal_path(path)).map_err(|error| io_error(path, &error))?),
@@ -84,6 +90,7 @@ pub fn open(path: &Path, durability: Durability, tables: &[&'static TableDef]) -
         wal,
         sync_due: None,
         groups_until_look: GROUPS_PER_LOOK,
+        reserve,
         poisoned: None,
     };
     let thread = std::thread::Builder::new().name("store".into()).spawn(move || worker.run(&queue));
@@ -95,7 +102,12 @@ impl Writer {
     /// Appends to one or several logs, with rows: all of the batch or nothing. `StoreError::Conflict` names the first log
     /// that has another length than expected.
     pub fn append(&self, batch: Vec<Append>, done: Done) {
-        self.send(Job::Append { batch, done });
+        self.send(Job::Append { batch, urgent: false, done });
+    }
+
+    /// The same for what ends or resumes runs: on a full disk it may use the reserve.
+    pub fn append_urgent(&self, batch: Vec<Append>, done: Done) {
+        self.send(Job::Append { batch, urgent: true, done });
     }
 
     /// Changes rows that belong to no log.
@@ -162,16 +174,25 @@ impl Drop for Writer {
 
 impl Job {
     fn fail(self, error: StoreError) {
+        self.answer(Err(error));
+    }
+
+    fn answer(self, result: Result<u64, StoreError>) {
         match self {
             Self::Append { done, .. }
             | Self::Rows { done, .. }
             | Self::DeleteLog { done, .. }
             | Self::ReplaceTable { done, .. }
             | Self::LimitPages { done, .. }
-            | Self::Barrier { done } => done(Err(error)),
-            Self::Lease { done, .. } => done(Err(error)),
+            | Self::Barrier { done } => done(result.map(drop)),
+            Self::Lease { done, .. } => done(result),
             Self::Close => {}
         }
+    }
+
+    /// What has to go through on a full disk: it is small, and lets a person end or free something.
+    fn is_urgent(&self) -> bool {
+        matches!(self, Self::Append { urgent: true, .. } | Self::DeleteLog { .. })
     }
 
     fn bytes(&self) -> usize {
@@ -182,9 +203,6 @@ impl Job {
     }
 }
 
-/// An answer that waits for COMMIT.
-type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
-
 struct Worker {
     path: PathBuf,
     tables: Vec<&'static TableDef>,
@@ -194,6 +212,7 @@ struct Worker {
     /// When what was committed must be on the disk.
     sync_due: Option<Instant>,
     groups_until_look: u32,
+    reserve: Reserve,
     /// What failed; nothing is written any more.
     poisoned: Option<String>,
 }
@@ -237,75 +256,78 @@ impl Worker {
         }
     }
 
-    /// One transaction; answers after its COMMIT.
+    /// One transaction; answers after its COMMIT. Where the disk is full and something urgent is among the jobs, the reserve is
+    /// given up for it.
     fn do_group(&mut self, group: Vec<Job>) {
         if let Some(what) = &self.poisoned {
             let error = StoreError::Poisoned { path: self.path.clone(), what: what.clone() };
             return group.into_iter().for_each(|job| job.fail(error.clone()));
         }
-        if let Err(error) = begin(&self.connection, &self.path) {
-            self.note(&error);
-            return group.into_iter().for_each(|job| job.fail(error.clone()));
-        }
-        let has_barrier = group.iter().any(|job| matches!(job, Job::Barrier { .. }));
-        let mut answers: Vec<(Answer, Result<(), StoreError>)> = Vec::with_capacity(group.len());
-        let mut broken = None;
-        for job in group {
-            let (answer, outcome) = match broken {
-                None => self.do_job(job),
-                // Its answer is the transaction's failure.
-                Some(_) => (
-                    Box::new(move |result: Result<(), StoreError>| {
-                        job.fail(result.err().unwrap_or(StoreError::Closed));
-                    }) as Answer,
-                    Ok(()),
-                ),
-            };
-            match outcome {
-                Ok(()) => answers.push((answer, Ok(()))),
-                Err(Failure::Refused(error)) => answers.push((answer, Err(error))),
-                Err(Failure::Broken(error)) => {
-                    answers.push((answer, Ok(())));
-                    broken = Some(error);
-                }
-            }
-        }
-        let mut result = broken.map_or_else(|| commit(&self.connection, &self.path), Err);
-        if result.is_ok() {
-            result = self.after_commit(has_barrier);
-        } else if let Err(error) = roll_back(&self.connection, &self.path) {
-            self.poisoned = Some(error.to_string());
+        let urgent = group.iter().any(Job::is_urgent);
+        let (mut result, mut outcomes) = self.try_group(&group);
+        if matches!(result, Err(StoreError::NoSpace { .. })) && urgent && self.reserve.give_up() {
+            (result, outcomes) = self.try_group(&group);
+            // What is left is kept for the next.
+            self.reserve.take_back();
         }
         if let Err(error) = &result {
             self.note(error);
         }
-        for (answer, own) in answers {
+        let outcomes = outcomes.into_iter().chain(std::iter::repeat(Ok(0)));
+        for (job, own) in group.into_iter().zip(outcomes) {
             // A refusal was judged by what others of the group wrote: it holds only if that was committed.
-            answer(result.clone().and(own));
+            job.answer(result.clone().and(own));
         }
         if result.is_ok() {
             self.checkpoint_if_due();
         }
     }
 
-    fn do_job(&self, job: Job) -> (Answer, Result<(), Failure>) {
+    /// The transaction's result, and what each job came to within it, up to the one that broke it.
+    fn try_group(&mut self, group: &[Job]) -> (Result<(), StoreError>, Vec<Result<u64, StoreError>>) {
+        if self.poisoned.is_some() {
+            return (self.not_poisoned(), Vec::new());
+        }
+        if let Err(error) = begin(&self.connection, &self.path) {
+            return (Err(error), Vec::new());
+        }
+        let mut outcomes = Vec::with_capacity(group.len());
+        let mut broken = None;
+        for job in group {
+            match self.do_job(job) {
+                Ok(answer) => outcomes.push(Ok(answer)),
+                Err(Failure::Refused(error)) => outcomes.push(Err(error)),
+                Err(Failure::Broken(error)) => {
+                    broken = Some(error);
+                    break;
+                }
+            }
+        }
+        let mut result = broken.map_or_else(|| commit(&self.connection, &self.path), Err);
+        if result.is_ok() {
+            result = self.after_commit(group.iter().any(|job| matches!(job, Job::Barrier { .. })));
+        } else if let Err(error) = roll_back(&self.connection, &self.path) {
+            self.poisoned = Some(error.to_string());
+        }
+        (result, outcomes)
+    }
+
+    /// What the job answers; 0 where there is nothing to say.
+    fn do_job(&self, job: &Job) -> Result<u64, Failure> {
         let within = Within { connection: &self.connection, path: &self.path, tables: &self.tables };
         match job {
-            Job::Append { batch, done } => (done, within.append(&batch)),
-            Job::Rows { changes, done } => (done, within.change_rows(&changes)),
-            Job::DeleteLog { log, rows, done } => (done, within.delete_log(&log, &rows)),
-            Job::ReplaceTable { table, rows, done } => (done, within.replace_table(table, &rows)),
-            Job::LimitPages { pages, done } => {
+            Job::Append { batch, .. } => within.append(batch)?,
+            Job::Rows { changes, .. } => within.change_rows(changes)?,
+            Job::DeleteLog { log, rows, .. } => within.delete_log(log, rows)?,
+            Job::ReplaceTable { table, rows, .. } => within.replace_table(table, rows)?,
+            Job::LimitPages { pages, .. } => {
                 let set = self.connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()));
-                (done, set.map_err(|error| Failure::Refused(StoreError::sql(&self.path, &error))))
+                set.map_err(|error| Failure::Refused(StoreError::sql(&self.path, &error)))?;
             }
-            Job::Barrier { done } => (done, Ok(())),
-            Job::Lease { log, owner, done } => match within.acquire_lease(&log, &owner) {
-                Ok(epoch) => (Box::new(move |result| done(result.map(|()| epoch))), Ok(())),
-                Err(failure) => (Box::new(move |result| done(result.map(|()| 0))), Err(failure)),
-            },
-            Job::Close => (Box::new(drop), Ok(())),
+            Job::Lease { log, owner, .. } => return within.acquire_lease(log, owner),
+            Job::Barrier { .. } | Job::Close => {}
         }
+        Ok(0)
     }
 
     fn after_commit(&mut self, has_barrier: bool) -> Result<(), StoreError> {
@@ -315,6 +337,10 @@ impl Worker {
         if has_barrier {
             self.sync();
         }
+        self.not_poisoned()
+    }
+
+    fn not_poisoned(&self) -> Result<(), StoreError> {
         match &self.poisoned {
             None => Ok(()),
             Some(what) => Err(StoreError::Poisoned { path: self.path.clone(), what: what.clone() }),
@@ -340,6 +366,7 @@ impl Worker {
             return;
         }
         self.groups_until_look = GROUPS_PER_LOOK;
+        self.reserve.grow();
         let checkpoint = |mode: &str| {
             let sql = format!("PRAGMA wal_checkpoint({mode})");
             self.connection.prepare_cached(&sql)?.query_row([], |row| Ok((row.get(1)?, row.get(2)?)))
@@ -388,7 +415,7 @@ mod tests {
         let (sender, receiver) = mpsc::channel();
         let batch = vec![Append { log: LogId::run("a"), expect, entries: vec![vec![1]], rows: Vec::new() }];
         let done = Box::new(move |result| sender.send(result).unwrap());
-        (Job::Append { batch, done }, receiver)
+        (Job::Append { batch, urgent: false, done }, receiver)
     }
 
     /// A pipe cannot be synced: the error stands for that of a disk.
@@ -405,6 +432,7 @@ mod tests {
             wal: Some(File::from(pipe)),
             sync_due: None,
             groups_until_look: GROUPS_PER_LOOK,
+            reserve: Reserve::of(&path),
             poisoned: None,
         };
         let (job, answer) = append(0);

@@ -296,6 +296,41 @@ fn a_full_disk_refuses_and_goes_on_when_there_is_space() {
     assert_eq!(findings, [""; 0]);
 }
 
+/// Runs only where a small tmpfs can be mounted.
+#[test]
+fn on_a_full_disk_what_is_urgent_goes_through() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = c"size=2m";
+    if rustix::mount::mount("tmpfs", dir.path(), "tmpfs", rustix::mount::MountFlags::empty(), options).is_err() {
+        println!("not run: no right to mount a tmpfs");
+        return;
+    }
+    let path = dir.path().join("store.db");
+    let fill = |name: &str| std::fs::write(dir.path().join(name), vec![0; 3 << 20]).is_err();
+    let body = "x".repeat(100_000);
+    let outcome = (|| {
+        let StoreOpened { writer, reader, .. } = open(&path, Durability::Full, &[])?;
+        append(&writer, plain("a", 0, &["before"]))?;
+        let mut full = fill("filler");
+        let mut refused = 0;
+        for number in 1..9 {
+            refused += u32::from(append(&writer, plain("b", 0, &[&body])).is_err());
+            wait(|done| writer.append_urgent(vec![plain("a", number, &["urgent"])], done))?;
+            // Others take what they can get.
+            full &= fill(&format!("filler-{number}"));
+        }
+        refused += u32::from(append(&writer, plain("b", 0, &[&body])).is_err());
+        drop(writer);
+        // The next process needs a little as well.
+        full &= fill("filler-again");
+        let StoreOpened { writer, .. } = open(&path, Durability::Full, &[])?;
+        wait(|done| writer.delete_log(LogId::run("a"), Vec::new(), done))?;
+        Ok::<_, StoreError>((full, refused, reader.quick_check()?))
+    })();
+    rustix::mount::unmount(dir.path(), rustix::mount::UnmountFlags::DETACH).unwrap();
+    assert_eq!(outcome.unwrap(), (true, 9, Vec::<String>::new()));
+}
+
 #[test]
 fn readers_see_whole_batches_while_another_writes() {
     let home = Home::new();

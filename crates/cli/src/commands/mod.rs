@@ -15,11 +15,13 @@ mod shutdown;
 mod sources;
 mod version;
 
-use crate::exit_codes::{Done, Fault};
+use crate::exit_codes::{Done, Fault, unread};
 use crate::render::plain::plain_lines;
 use crate::settings::Settings;
 use crate::wire::Place;
 use clap::{Args, Parser, Subcommand};
+use executor::variables::{Own, Variables};
+use model::attempt::Profile;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -82,7 +84,7 @@ pub fn main() -> ExitCode {
 
 fn act(cli: Cli) -> Done {
     let settings = || Settings::load(cli.place.home.as_deref());
-    let place = || -> Result<Place, Fault> { Place::new(&settings()?, None) };
+    let place = || -> Result<Place, Fault> { Place::new(&settings()?) };
     match cli.command {
         Verb::Run(args) => run::run(args, &settings()?),
         Verb::Lint(args) => lint::run(&args),
@@ -97,6 +99,16 @@ fn act(cli: Cli) -> Done {
         Verb::Delete(args) => delete::run(&args, &place()?),
         Verb::Version(args) => version::run(&args),
     }
+}
+
+/// The part of our environment that tasks get; what cannot travel is said.
+pub fn variables(profile: Profile) -> Result<Variables, Fault> {
+    let Own { variables, left_out } = executor::variables::own(profile);
+    for name in left_out {
+        let text = format!("notice: tasks do not get the variable {name}, which is no UTF-8");
+        unread(writeln!(std::io::stderr(), "{}", plain_lines(&text)))?;
+    }
+    Ok(variables)
 }
 
 /// Who asks, for the record: `cli:<user>`.

@@ -8,6 +8,7 @@ use crate::wire::Place;
 use clap::Args;
 use driver::protocol::{Reply, Request};
 use model::Refusal;
+use model::attempt::Profile;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -43,7 +44,9 @@ pub fn run(args: &ResumeArgs, place: &Place) -> Done {
     }
     let mut client = place.client()?;
     let ctrl_c = CtrlC::listen()?;
-    match client.ask(&Request::Resume { run: found.id.clone(), by: super::by() })? {
+    let record = runs.record(&found.id)?;
+    let variables = super::variables(record.map_or(Profile::Standard, |record| record.profile))?;
+    match client.ask(&Request::Resume { run: found.id.clone(), by: super::by(), variables })? {
         Reply::Done => {}
         // It ended just now.
         Reply::Refused(Refusal::NoRun | Refusal::Ended) => return ended(&runs),

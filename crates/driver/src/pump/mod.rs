@@ -253,6 +253,7 @@ impl Pump {
         }
         let run = Run::load(events, resumed);
         let owed = engine::outstanding(&run.state);
+        self.admission.set_jobs(&id, run.state.jobs());
         self.runs.insert(id.clone(), run);
         for command in owed {
             if planted::is(Bug::TimerLostOnRestart) && matches!(command, Command::WakeAt(_)) {
@@ -347,7 +348,12 @@ impl Pump {
         let Some(run) = self.runs.get_mut(id) else { return Err(Refusal::NoRun) };
         let stamped = Stamped { at: self.now, seed: self.seed, input };
         let early = match run.decide(&stamped) {
-            Ok(early) => early,
+            Ok(early) => {
+                if matches!(stamped.input, Input::Submit(_)) {
+                    self.admission.set_jobs(id, run.state.jobs());
+                }
+                early
+            }
             Err(refusal) => {
                 if !run.state.is_created() {
                     self.runs.remove(id);

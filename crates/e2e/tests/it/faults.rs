@@ -95,6 +95,51 @@ fn a_full_disk_refuses_a_new_run_and_takes_it_later() {
 }
 
 #[test]
+fn on_a_full_disk_runs_can_be_ended_resumed_and_deleted() {
+    let home = Home::new();
+    let short = home.file("short.yaml", &scripts("name: short", &[("a", "", "echo hi")]));
+    let long = home.file("long.yaml", &scripts("generateName: long-", &[("a", "", "echo began\nsleep 600")]));
+    // A task that ends while the disk is full takes its run out of memory again and again.
+    let ends = [("a", "", "echo began\nuntil test -e $GATE; do sleep 0.1; done"), ("b", "a", "sleep 600")];
+    let ends = home.file("ends.yaml", &scripts("name: ends", &ends));
+    let holder = "for p in /proc/[0-9]*; do if grep -qzx __holder $p/cmdline && grep -qz \"^TOWPATH_HOME=$TOWPATH_HOME\" $p/environ; then echo ${p#/proc/}; fi; done 2>/dev/null";
+    let script = format!(
+        "export GATE=$TOWPATH_HOME.gate
+         full() {{ dd if=/dev/zero of=$TOWPATH_HOME/ballast-$1 bs=4k >/dev/null 2>&1; }}
+         until_logs() {{ for i in $(seq 1 400); do $BIN logs $1 2>/dev/null | grep -q $2 && break; sleep 0.05; done; }}
+         until_ended() {{ for i in $(seq 1 400); do $BIN get $1 2>/dev/null | grep -q 'with strategy' && break; sleep 0.05; done
+                          $BIN get $1 | grep -q 'with strategy'; echo ended-$1=$?; }}
+         holder() {{ {holder}; }}
+         $BIN run {short} >/dev/null
+         for name in x y z; do $BIN run {long} --name $name --profile trusted -j 8 --no-watch >/dev/null; until_logs $name began; done
+         $BIN run {ends} --profile trusted --no-watch >/dev/null; until_logs ends began
+         full 1
+         touch $GATE; sleep 2; full 2
+         $BIN terminate ends; echo terminate-ends=$?; until_ended ends
+         $BIN terminate x; echo terminate=$?; until_ended x
+         full 3
+         $BIN stop y; echo stop=$?; until_ended y
+         full 4
+         $BIN delete short; echo delete=$?
+         full 5
+         kill -9 $(holder); while test -n \"$(holder)\"; do sleep 0.05; done
+         $BIN resume z --no-watch; echo resume=$?
+         $BIN terminate z; echo terminate-z=$?; until_ended z
+         rm $TOWPATH_HOME/ballast-*
+         $BIN run {short} >/dev/null; echo again=$?; wc -c <$TOWPATH_HOME/reserve"
+    );
+    let Some(ran) = on_tiny_disk(&home, "12m", &script) else {
+        return eprintln!("skipped: no mount namespaces on this machine");
+    };
+    for wanted in ["terminate-ends=0", "ended-ends=0", "terminate=0", "ended-x=0", "stop=0", "ended-y=0", "delete=0"] {
+        assert!(ran.out.contains(wanted), "{wanted}: {ran:?}");
+    }
+    for wanted in ["resume=0", "terminate-z=0", "ended-z=0", "again=0"] {
+        assert!(ran.out.contains(wanted), "{wanted}: {ran:?}");
+    }
+}
+
+#[test]
 fn a_store_that_is_no_store_is_refused() {
     let home = Home::new();
     let file = home.file("w.yaml", &scripts("name: w", &[("a", "", "echo hi")]));

@@ -79,6 +79,13 @@ impl Home {
         Ran::of(self.command(args).output().expect("towpath"))
     }
 
+    /// As `run`, with variables.
+    pub fn run_with(&self, args: &[&str], variables: &[(&str, &str)]) -> Ran {
+        let mut command = self.command(args);
+        command.envs(variables.iter().copied());
+        Ran::of(command.output().expect("towpath"))
+    }
+
     /// Runs a command that must succeed, and answers what it printed.
     pub fn ok(&self, args: &[&str]) -> String {
         let ran = self.run(args);

@@ -1,7 +1,9 @@
 //! Drives the real binary, end to end: every test has a home of its own.
 //! It must never link the product: what it knows of it is the command line.
 
+mod damage;
 mod durability;
+mod environment;
 mod faults;
 mod harness;
 mod isolation;

@@ -93,19 +93,54 @@ fn without_watching_the_run_goes_on_and_resume_attaches() {
     assert!(ran.code == 0 && ran.err.contains("ended already"), "{ran:?}");
 }
 
-#[test]
-fn jobs_cap_what_runs_at_once() {
-    let home = Home::new();
+/// Runs three tasks one at a time, and says whether they were.
+fn one_at_a_time(home: &Home, name: &str) -> bool {
     let tasks: Vec<(&str, &str, &str)> =
         ["a", "b", "c"].iter().map(|name| (*name, "", "date +%s%N\nsleep 0.3\ndate +%s%N")).collect();
-    let file = home.file("w.yaml", &scripts("name: narrow", &tasks));
+    let file = home.file(&format!("{name}.yaml"), &scripts(&format!("name: {name}"), &tasks));
     home.ok(&["run", &file, "-j", "1"]);
     let mut spans: Vec<(u128, u128)> = Vec::new();
-    for name in ["a", "b", "c"] {
-        let logs = home.ok(&["logs", "@", name]);
+    for task in ["a", "b", "c"] {
+        let logs = home.ok(&["logs", name, task]);
         let times: Vec<u128> = logs.lines().map(|line| line.parse().expect("nanoseconds")).collect();
         spans.push((times[0], times[1]));
     }
     spans.sort_unstable();
-    assert!(spans.windows(2).all(|pair| pair[0].1 <= pair[1].0), "{spans:?}");
+    spans.windows(2).all(|pair| pair[0].1 <= pair[1].0)
+}
+
+/// A run of `count` tasks that all must run at once to end well.
+fn meeting(home: &Home, name: &str, count: usize) -> String {
+    let place = home.root().with_file_name(name);
+    std::fs::create_dir(&place).expect("a place to meet");
+    let dir = place.display();
+    let names: Vec<String> = (0..count).map(|number| format!("t{number}")).collect();
+    let script = |task: &String| {
+        format!(
+            "touch {dir}/{task}\nfor i in $(seq 1 400); do test $(ls {dir} | wc -l) -ge {count} && exit 0; sleep 0.05; done\nexit 1"
+        )
+    };
+    let texts: Vec<String> = names.iter().map(script).collect();
+    let tasks: Vec<(&str, &str, &str)> =
+        names.iter().zip(&texts).map(|(name, text)| (name.as_str(), "", text.as_str())).collect();
+    home.file(&format!("{name}.yaml"), &scripts(&format!("name: {name}"), &tasks))
+}
+
+#[test]
+fn jobs_are_a_runs_own_whoever_started_the_holder() {
+    let home = Home::new();
+    let many = std::thread::available_parallelism().map_or(1, usize::from) + 2;
+    let jobs = many.to_string();
+    // A fresh holder, started by a narrow run; then a wide and a narrow one while it lives, and another wide one beside a run
+    // without a wish.
+    assert!(one_at_a_time(&home, "narrow"));
+    let file = meeting(&home, "wide", many);
+    home.ok(&["run", &file, "--profile", "trusted", "-j", &jobs]);
+    assert!(one_at_a_time(&home, "narrow-again"));
+    let beside = home.file("beside.yaml", &scripts("name: beside", &[("a", "", "echo began\nsleep 5")]));
+    home.ok(&["run", &beside, "--no-watch"]);
+    home.wait_for_log("beside", "began");
+    let file = meeting(&home, "wide-again", many - 1);
+    home.ok(&["run", &file, "--profile", "trusted", "-j", &jobs]);
+    assert_eq!(home.processes("__holder").len(), 1);
 }

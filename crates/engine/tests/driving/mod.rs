@@ -119,5 +119,6 @@ pub fn record(plan: Plan, parameters: Vec<Parameter>) -> RunRecord {
         profile: Profile::Standard,
         source: Source::default(),
         environments: Vec::new(),
+        jobs: None,
     }
 }

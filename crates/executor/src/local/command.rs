@@ -1,9 +1,11 @@
 //! Finding programs: a command in PATH, and this machine's Python 3.
 //! It must never know what they are run for.
 
+use crate::variables::Variables;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// The program that `name` (without a slash) means.
 ///
@@ -27,9 +29,13 @@ pub(crate) fn find(name: &str, path: &str, directory: &str) -> Result<String, St
     Err(format!("failed to find name in PATH: exec: \"{name}\": {why}"))
 }
 
-/// This machine's Python 3, looked for once.
+/// This machine's Python 3 and those of its users, each looked at once.
 #[derive(Debug, Default)]
-pub(crate) struct Python(OnceLock<Result<Interpreter, String>>);
+pub(crate) struct Python {
+    machine: OnceLock<Result<Interpreter, String>>,
+    /// By program and directory: version managers answer otherwise in another one.
+    of_users: Mutex<BTreeMap<(String, String), Result<Interpreter, String>>>,
+}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Interpreter {
@@ -45,17 +51,31 @@ impl Python {
     /// # Errors
     /// There is none: the remedy.
     pub fn find(&self) -> Result<Interpreter, String> {
-        self.0.get_or_init(look).clone()
+        self.machine.get_or_init(|| look(&mut Command::new("python3"))).clone()
+    }
+
+    /// What `program` is for a user who starts it in `directory`.
+    ///
+    /// # Errors
+    /// It does not work: the remedy.
+    pub fn of(&self, program: &str, directory: &str, variables: &Variables) -> Result<Interpreter, String> {
+        let mut of_users = self.of_users.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (program.to_string(), directory.to_string());
+        let found = of_users.entry(key).or_insert_with(|| {
+            let mut command = Command::new(program);
+            let pairs = variables.0.iter().map(|(name, value)| (name, value));
+            look(command.env_clear().envs(pairs).current_dir(directory))
+        });
+        found.clone()
     }
 }
 
-fn look() -> Result<Interpreter, String> {
+fn look(command: &mut Command) -> Result<Interpreter, String> {
     const ASK: &str = "import sys, sysconfig, platform\nprint(sys.executable)\nprint(platform.python_version())\nprint(sysconfig.get_platform())";
     let missing = |why: String| {
         format!("there is no working python3 on this machine ({why}); install it (Debian, Ubuntu: apt install python3)")
     };
-    let output =
-        Command::new("python3").args(["-I", "-c", ASK]).output().map_err(|error| missing(error.to_string()))?;
+    let output = command.args(["-I", "-c", ASK]).output().map_err(|error| missing(error.to_string()))?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let mut lines = text.lines().map(str::to_string);
     match (output.status.success(), lines.next(), lines.next(), lines.next()) {

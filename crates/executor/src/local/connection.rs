@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 use std::fs::OpenOptions;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::Shutdown;
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -92,9 +93,10 @@ pub(super) fn keep_up(inner: &Inner) {
 /// There was no runner to talk to; after a conversation its end is not one.
 fn connect(inner: &Inner) -> io::Result<()> {
     let socket = inner.home.socket();
+    // A spawn holds the environment of the user: it goes to nobody else.
     let mut stream = match UnixStream::connect(&socket) {
-        Ok(stream) => stream,
-        Err(_) => {
+        Ok(stream) if inner.home.is_ours(&socket) => stream,
+        _ => {
             start(inner)?;
             UnixStream::connect(&socket)?
         }
@@ -147,7 +149,7 @@ fn start(inner: &Inner) -> io::Result<()> {
     let [program, args @ ..] = &inner.runner[..] else {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "no command line for the runner"));
     };
-    let log = OpenOptions::new().create(true).append(true).open(inner.home.runner_log())?;
+    let log = OpenOptions::new().create(true).append(true).mode(0o600).open(inner.home.runner_log())?;
     let mut child = Command::new(program)
         .args(args)
         .env("TOWPATH_HOME", inner.home.root())

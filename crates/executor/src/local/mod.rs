@@ -12,6 +12,7 @@ mod view;
 
 use crate::home::Home;
 use crate::images::Catalogue;
+use crate::variables::{self, Variables};
 use crate::{Executor, ExecutorEvent, Prepared, Progress, environment};
 use collect::collect;
 use command::Python;
@@ -54,6 +55,7 @@ pub(crate) struct Inner {
     program: PathBuf,
     runner: Vec<OsString>,
     python: Python,
+    variables: variables::Kept,
     state: Mutex<State>,
     events: Box<dyn Fn(ExecutorEvent) + Send + Sync>,
     jobs: Mutex<VecDeque<Job>>,
@@ -118,6 +120,7 @@ impl Local {
             program,
             runner: settings.runner,
             python: Python::default(),
+            variables: variables::Kept::default(),
             state: Mutex::default(),
             events,
             jobs: Mutex::default(),
@@ -312,7 +315,23 @@ impl Inner {
 
     fn staged(&self, site: &Site, launch: &Launch, gpus: Option<String>) -> Result<Staged, String> {
         let environment = self.environment(launch)?;
-        Stage { site, images: &self.images, python: &self.python, environment, gpus }.stage(launch)
+        let (variables, notice) = self.variables(launch);
+        let stage = Stage { site, images: &self.images, python: &self.python, environment, variables, gpus };
+        let mut staged = stage.stage(launch)?;
+        staged.notices.extend(notice);
+        Ok(staged)
+    }
+
+    /// The environment of the command that started or resumed the run; without it, this process's own, which is said.
+    fn variables(&self, launch: &Launch) -> (Arc<Variables>, Option<String>) {
+        match self.variables.of(&self.home, &launch.key.run) {
+            Ok(variables) => (variables, None),
+            Err(error) => {
+                let why =
+                    "tasks get the environment of the process that holds the home: that of the command is not kept";
+                (Arc::new(variables::own(launch.profile).variables), Some(format!("{why} ({error})")))
+            }
+        }
     }
 
     /// The directory of the launch's Python environment, built if `prepare` was not called before.

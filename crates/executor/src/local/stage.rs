@@ -6,6 +6,7 @@ use super::layout::{Layout, Site};
 use crate::images::{self, APPLET, Catalogue};
 use crate::runner::orphans::MARK;
 use crate::runner::sandbox::INSIDE;
+use crate::variables::{Variables, is_passed};
 use model::attempt::{InputFile, Launch, Profile};
 use model::limits::LOG_BYTES_MAX;
 use model::runner::{Bind, BindKind, Spawn};
@@ -14,27 +15,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Argo's path of a script (`common.ExecutorScriptSourcePath`).
 const SCRIPT: &str = "/argo/staging/script";
 
-/// Variables of the machine that tasks in a sandbox get as well.
-const PASSED: [&str; 12] = [
-    "PATH",
-    "LANG",
-    "LC_ALL",
-    "LC_CTYPE",
-    "TZ",
-    "USER",
-    "LOGNAME",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "REQUESTS_CA_BUNDLE",
-    "CURL_CA_BUNDLE",
-    "PYENV_ROOT",
-];
-const PASSED_SUFFIXES: [&str; 2] = ["_proxy", "_PROXY"];
-const PASSED_PREFIXES: [&str; 3] = ["PIP_", "UV_", "LD_LIBRARY_PATH"];
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// A process that can be started, and what a person should know about it.
@@ -52,6 +37,8 @@ pub(crate) struct Stage<'a> {
     pub python: &'a Python,
     /// The directory of the launch's Python environment.
     pub environment: Option<PathBuf>,
+    /// What tasks of the run start from; a sandbox gets a part of it.
+    pub variables: Arc<Variables>,
     /// `CUDA_VISIBLE_DEVICES`, where the machine has GPUs.
     pub gpus: Option<String>,
 }
@@ -111,6 +98,12 @@ impl Stage<'_> {
     }
 
     fn lay_inputs(&self, launch: &Launch, layout: &Layout) -> Result<(), String> {
+        if let Some(tree) = launch.source {
+            self.site
+                .store
+                .check(&Content::Tree(tree))
+                .map_err(|why| format!("the run's copy of its source: {why}"))?;
+        }
         for input in &launch.inputs {
             if let Content::Uri(uri) = &input.artifact.content {
                 return Err(format!(
@@ -121,6 +114,8 @@ impl Stage<'_> {
             if !self.site.store.contains(&input.artifact.content) {
                 return Err(format!("input artifact \"{}\" is not in the store of this home", input.name));
             }
+            let checked = self.site.store.check(&input.artifact.content);
+            checked.map_err(|why| format!("input artifact \"{}\": {why}", input.name))?;
         }
         for (index, to) in &layout.copies {
             let input = &launch.inputs[*index];
@@ -139,16 +134,24 @@ impl Stage<'_> {
         notices: &mut Vec<String>,
     ) -> Result<Option<String>, String> {
         let mut shims: Vec<(String, Shim)> = Vec::new();
+        let path = self.variables.0.iter().find(|(name, _)| name == "PATH");
+        let path = path.map_or(DEFAULT_PATH, |(_, value)| value.as_str());
         if python && self.environment.is_none() {
-            let host = self.python.find()?;
+            // Without a sandbox the user's own: that of her virtual environment, say.
+            let of_user = |name| command::find(name, path, &layout.directory).ok().filter(|_| !layout.sandboxed);
+            let found = ["python3", "python"].map(of_user);
+            let host = match found.iter().flatten().next() {
+                Some(program) => self.python.of(program, &layout.directory, &self.variables)?,
+                None => self.python.find()?,
+            };
             notices.extend(images::other_version(&launch.image, &host.version));
-            shims.push(("python".into(), Shim::Link(host.path.clone())));
-            shims.push(("python3".into(), Shim::Link(host.path.clone())));
+            for name in ["python", "python3"].into_iter().filter(|name| of_user(name).is_none()) {
+                shims.push((name.into(), Shim::Link(host.path.clone())));
+            }
         }
         if argv.first().is_some_and(|name| name != APPLET) {
-            let path = std::env::var("PATH").unwrap_or_else(|_| DEFAULT_PATH.into());
             for name in self.images.applets(&launch.image) {
-                if command::find(&name, &path, "/").is_err() {
+                if command::find(&name, path, "/").is_err() {
                     shims.push((name.clone(), Shim::Applet(name)));
                 }
             }
@@ -176,17 +179,14 @@ impl Stage<'_> {
     }
 
     fn env(&self, launch: &Launch, layout: &Layout, shims: Option<&str>) -> Vec<(String, String)> {
-        let mut env: BTreeMap<String, String> = BTreeMap::new();
-        for (name, value) in std::env::vars_os() {
-            // Texts that are not UTF-8 cannot travel in a frame.
-            let (Ok(name), Ok(value)) = (name.into_string(), value.into_string()) else { continue };
-            if !layout.sandboxed || is_passed(&name) {
-                env.insert(name, value);
-            }
-        }
+        let passed = self.variables.0.iter().filter(|(name, _)| !layout.sandboxed || is_passed(name));
+        let mut env: BTreeMap<String, String> = passed.cloned().collect();
         env.entry("PATH".into()).or_insert_with(|| DEFAULT_PATH.into());
         let mut set = |name: &str, value: String| env.insert(name.into(), value);
-        if layout.sandboxed {
+        if !layout.sandboxed {
+            set("PWD", layout.directory.clone());
+            set("TOWPATH_HOME", self.site.home.root().to_string_lossy().into_owned());
+        } else {
             set("HOME", format!("{INSIDE}/home"));
             set("XDG_CACHE_HOME", format!("{INSIDE}/cache"));
             for (name, below) in
@@ -242,7 +242,7 @@ impl Stage<'_> {
         }
         let path = env.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.as_str()).unwrap_or_default();
         let is_python = python && matches!(name.as_str(), "python" | "python3");
-        if is_python && self.environment.is_none() {
+        if is_python && self.environment.is_none() && layout.sandboxed {
             argv[0] = self.python.find()?.path.to_string_lossy().into_owned();
             return Ok(());
         }
@@ -259,12 +259,6 @@ enum Shim {
 /// Upstream's words, and what they do not say.
 pub(crate) fn not_found(why: &str, image: &str) -> String {
     if image.is_empty() { why.into() } else { format!("{why}; the image {image} itself was not run") }
-}
-
-fn is_passed(name: &str) -> bool {
-    PASSED.contains(&name)
-        || PASSED_SUFFIXES.iter().any(|suffix| name.ends_with(suffix))
-        || PASSED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
 fn lay_copy(store: &artifacts::Store, input: &InputFile, to: &Path) -> Result<(), String> {

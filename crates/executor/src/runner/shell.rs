@@ -19,7 +19,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fd::AsFd;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -64,8 +64,13 @@ fn announce(word: &str) -> io::Result<()> {
 
 fn lock(home: &Home) -> io::Result<Option<File>> {
     let path = home.runner_lock();
-    let file =
-        OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(|error| at(&path, error))?;
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(&path)
+        .map_err(|error| at(&path, error))?;
     match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(Some(file)),
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
@@ -75,9 +80,7 @@ fn lock(home: &Home) -> io::Result<Option<File>> {
 
 fn listen(home: &Home) -> io::Result<UnixListener> {
     let path = home.socket();
-    if let Some(parent) = path.parent().filter(|parent| *parent != home.root()) {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(parent).map_err(|error| at(parent, error))?;
-    }
+    home.make_socket_dir(&path)?;
     // We have the lock: it is a dead runner's.
     let _ = fs::remove_file(&path);
     let listener = UnixListener::bind(&path).map_err(|error| at(&path, error))?;

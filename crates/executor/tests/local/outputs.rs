@@ -17,6 +17,7 @@ pub const TESTS: &[Test] = &[
     ("trusted_files_stay_where_they_are", trusted_files_stay_where_they_are),
     ("trusted_does_not_touch_what_exists", trusted_does_not_touch_what_exists),
     ("what_an_earlier_staging_left_does_not_matter", what_an_earlier_staging_left_does_not_matter),
+    ("an_input_that_a_power_cut_tore_is_not_given_to_a_task", an_input_that_a_power_cut_tore_is_not_given_to_a_task),
     ("an_acknowledged_attempt_leaves_nothing", an_acknowledged_attempt_leaves_nothing),
 ];
 
@@ -200,4 +201,27 @@ fn what_an_earlier_staging_left_does_not_matter() {
     }
     let outcome = world.run(&launch);
     assert_eq!(outcome.result.as_deref(), Some("input"), "{outcome:?}");
+}
+
+fn an_input_that_a_power_cut_tore_is_not_given_to_a_task() {
+    let mut world = World::new();
+    let (torn, whole) = (world.store.put_bytes(b"torn").expect("blob"), world.store.put_bytes(b"whole").expect("blob"));
+    let path = world.store.blob_path(&torn);
+    let stored_at = path.metadata().and_then(|metadata| metadata.modified()).expect("time");
+    std::fs::remove_file(&path).expect("stored");
+    std::fs::write(&path, [0; 4]).expect("zeros, as after a power cut");
+    let file = std::fs::File::options().write(true).open(&path).expect("file");
+    file.set_times(std::fs::FileTimes::new().set_modified(stored_at)).expect("time");
+    // The machine starts again.
+    world.close();
+    world.store = artifacts::Store::open_in_boot(&world.home().join("artifacts"), "another boot").expect("a store");
+    world.open();
+    let mut launch = world.sh(Standard, "cat /in");
+    has_input(&mut launch, "data", "/in", Content::Blob(torn));
+    let outcome = world.run(&launch);
+    let Exit::NotStarted(why) = &outcome.exit else { panic!("{outcome:?}") };
+    assert!(why.contains("\"data\"") && why.contains("is damaged"), "{why}");
+    let mut launch = world.sh(Standard, "cat /in");
+    has_input(&mut launch, "data", "/in", Content::Blob(whole));
+    assert_eq!(world.output(&launch), "whole");
 }

@@ -26,6 +26,7 @@ impl History {
             profile: Profile::Standard,
             source: Default::default(),
             environments: Vec::new(),
+            jobs: None,
         };
         let mut history = Self { state: State::default(), log: Vec::new() };
         history.take(Input::Submit(Box::new(record)));

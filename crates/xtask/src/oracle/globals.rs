@@ -45,6 +45,7 @@ fn got(row: &Value) -> Value {
         profile: Profile::Standard,
         source: Source::default(),
         environments: Vec::new(),
+        jobs: None,
     };
     json!(probe::workflow_variables(&record))
 }

@@ -59,6 +59,7 @@ fn got(row: &Value) -> Value {
         profile: Profile::Standard,
         source: Source::default(),
         environments: Vec::new(),
+        jobs: None,
     };
     let mut run = Run::default();
     run.input(Input::Submit(Box::new(record)));

@@ -5,7 +5,7 @@ mod machine;
 mod parameters;
 mod provenance;
 
-use super::sources;
+use super::{sources, variables};
 use crate::exit_codes::{Done, Fault, unread};
 use crate::follow::{CtrlC, Followed, Output};
 use crate::runs::Runs;
@@ -16,6 +16,7 @@ use driver::Client;
 use driver::clock::{now, random};
 use driver::identity::{generated_name, run_id};
 use driver::protocol::{Reply, Request};
+use executor::variables::Variables;
 use model::attempt::Profile;
 use model::{Plan, RunRecord};
 use spec::{Options, Severity};
@@ -52,7 +53,7 @@ pub struct RunArgs {
     /// Namespace of the run
     #[arg(long)]
     namespace: Option<String>,
-    /// Tasks at once, at most [default: the number of cpus]
+    /// Tasks of this run at once, at most; more than there are cpus makes places for them [default: the number of cpus]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     jobs: Option<u32>,
     /// Return as soon as the run is recorded
@@ -89,11 +90,8 @@ pub fn run(args: RunArgs, settings: &Settings) -> Done {
         return Err(Fault::usage(format!("{}; nothing was run", sources::errors(errors))));
     }
     let mut plan = one(compiled.plans, &args.files)?;
-    if let Some(jobs) = args.jobs.or(settings.jobs) {
-        plan.parallelism = Some(plan.parallelism.map_or(jobs, |limit| limit.min(jobs)));
-    }
     plan.notices.extend(machine::notices(&plan, &executor::machine()));
-    let place = Place::new(settings, args.jobs)?;
+    let place = Place::new(settings)?;
     let starting = place.start()?;
     // The holder starts while we look at the source.
     let source = provenance::source(&place, &args.files, plan.metadata.annotations.contains_key(SOURCE_ANNOTATION))?;
@@ -111,11 +109,12 @@ pub fn run(args: RunArgs, settings: &Settings) -> Done {
         profile,
         source,
         environments: Vec::new(),
+        jobs: args.jobs.or(settings.jobs),
     };
     let mut client = place.finish(starting)?;
-    check_holder(&mut client, settings, args.jobs)?;
+    check_holder(&mut client, settings)?;
     let ctrl_c = CtrlC::listen()?;
-    submit(&mut client, &mut record)?;
+    submit(&mut client, &mut record, &variables(profile)?)?;
     if args.no_watch {
         return leave(&place, &record, args.output);
     }
@@ -137,35 +136,29 @@ fn one(plans: Vec<Plan>, files: &[String]) -> Result<Plan, Fault> {
 }
 
 /// A holder that lives already was started by somebody else's settings.
-fn check_holder(client: &mut Client, settings: &Settings, jobs: Option<u32>) -> Result<(), Fault> {
-    if settings.durability == Durability::Normal && jobs.is_none() {
+fn check_holder(client: &mut Client, settings: &Settings) -> Result<(), Fault> {
+    if settings.durability == Durability::Normal {
         return Ok(());
     }
     let Reply::Status(status) = client.ask(&Request::Status)? else { return Ok(()) };
-    if settings.durability == Durability::Full && !status.full_durability {
+    if !status.full_durability {
         return Err(Fault::refused(
             "durability is set to full, and the process that holds this home was started without; try again when its runs have ended",
         ));
-    }
-    if let Some(jobs) = jobs.filter(|jobs| *jobs > status.slots) {
-        let text = format!(
-            "notice: {} tasks at once, not {jobs}: so many does the process admit that holds this home",
-            status.slots
-        );
-        unread(writeln!(std::io::stderr(), "{text}"))?;
     }
     Ok(())
 }
 
 /// Submits the run under a free name.
-fn submit(client: &mut Client, record: &mut RunRecord) -> Result<(), Fault> {
+fn submit(client: &mut Client, record: &mut RunRecord, variables: &Variables) -> Result<(), Fault> {
     let metadata = &record.plan.metadata;
     let fixed = !metadata.name.is_empty();
     let prefix = if metadata.generate_name.is_empty() { "run-" } else { &metadata.generate_name }.to_string();
     let given = metadata.name.clone();
     for _ in 0..NAMES_MAX {
         record.name = if fixed { given.clone() } else { generated_name(&prefix, random()?) };
-        match client.ask(&Request::Submit(Box::new(record.clone())))? {
+        let request = Request::Submit { record: Box::new(record.clone()), variables: variables.clone() };
+        match client.ask(&request)? {
             Reply::Done => return Ok(()),
             Reply::NameTaken(name) if fixed => {
                 return Err(Fault::usage(format!(
