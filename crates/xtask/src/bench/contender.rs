@@ -16,10 +16,13 @@ use std::time::Instant;
 pub enum Floor {
     Plain,
     Sandbox,
+    Dirty,
 }
 
 /// Where the files of the work lie, below the folder.
 const WORK: &str = "work";
+/// Where commands run whose every commit is synced: its `towpath.toml` says so.
+const FULL: &str = "full";
 
 /// A folder with the work, and the programs that do it.
 pub struct Bench {
@@ -36,6 +39,8 @@ impl Bench {
         let floor = compile_floor(&folder)?;
         // Apart: the folder of a workflow file is snapshotted.
         std::fs::create_dir_all(folder.join(WORK))?;
+        std::fs::create_dir_all(folder.join(FULL))?;
+        std::fs::write(folder.join(FULL).join("towpath.toml"), "durability = \"full\"\n")?;
         let ninja = there("ninja");
         if !ninja {
             println!("ninja is not installed: its column is left out");
@@ -63,13 +68,22 @@ impl Bench {
         self.towpath_in(&self.home()?, workflow, profile, width, tasks)
     }
 
+    /// The same with every commit synced.
+    pub fn towpath_synced(&self, workflow: &Path, profile: &str, width: usize, tasks: usize) -> Result<f64> {
+        self.run(FULL, &self.home()?, workflow, profile, width, tasks)
+    }
+
     /// One run, from the start of the process to its end. That all `tasks` ran is checked afterwards.
     pub fn towpath_in(&self, home: &Path, workflow: &Path, profile: &str, width: usize, tasks: usize) -> Result<f64> {
+        self.run(WORK, home, workflow, profile, width, tasks)
+    }
+
+    fn run(&self, place: &str, home: &Path, workflow: &Path, profile: &str, width: usize, tasks: usize) -> Result<f64> {
         let printed = self.folder.join("printed.json");
         let mut command = Command::new(&self.binary);
         command.arg("run").arg(workflow).args(["--profile", profile, "-j", &width.to_string(), "-o", "json", "--home"]);
         command.arg(home).stdout(File::create(&printed)?);
-        let seconds = self.time(&mut command)?;
+        let seconds = self.time(command.current_dir(self.folder.join(place)))?;
         let workflow: Value = serde_json::from_reader(BufReader::new(File::open(&printed)?))
             .with_context(|| format!("{} printed no JSON", self.binary.display()))?;
         let (progress, expected) = (&workflow["status"]["progress"], format!("{tasks}/{tasks}"));
@@ -80,7 +94,7 @@ impl Bench {
     }
 
     pub fn make(&self) -> Result<f64> {
-        self.time(Command::new("make").args(["-j2", "--silent"]).stdout(Stdio::null()))
+        self.time(self.at_work("make").args(["-j2", "--silent"]).stdout(Stdio::null()))
     }
 
     /// `None` where ninja is not installed.
@@ -88,7 +102,7 @@ impl Bench {
         if !self.ninja {
             return Ok(None);
         }
-        self.time(Command::new("ninja").arg("-j2").stdout(Stdio::null())).map(Some)
+        self.time(self.at_work("ninja").arg("-j2").stdout(Stdio::null())).map(Some)
     }
 
     /// `None` where there is no floor. It prints milliseconds a task, its preparation and its cleaning left out.
@@ -97,6 +111,7 @@ impl Bench {
         let mode = match mode {
             Floor::Plain => "plain",
             Floor::Sandbox => "sandbox",
+            Floor::Dirty => "dirty",
         };
         let output = Command::new(program)
             .args([mode, &tasks.to_string(), &width.to_string()])
@@ -114,9 +129,15 @@ impl Bench {
         }
     }
 
+    fn at_work(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(self.folder.join(WORK));
+        command
+    }
+
     fn time(&self, command: &mut Command) -> Result<f64> {
         let name = command.get_program().to_string_lossy().into_owned();
-        command.current_dir(self.folder.join(WORK)).stdin(Stdio::null()).stderr(Stdio::piped());
+        command.stdin(Stdio::null()).stderr(Stdio::piped());
         let start = Instant::now();
         let child = command.spawn().with_context(|| format!("cannot run {name}"))?;
         let output = child.wait_with_output()?;

@@ -28,6 +28,36 @@ spec:
     )
 }
 
+/// `tasks` independent tasks that each write one declared output and one stray file.
+pub fn dirty(tasks: usize) -> String {
+    format!(
+        "\
+apiVersion: argoproj.io/v1alpha1
+kind: Workflow
+metadata:
+  name: dirty
+spec:
+  entrypoint: main
+  templates:
+  - name: main
+    steps:
+    - - name: t
+        template: writes
+        withSequence:
+          count: \"{tasks}\"
+  - name: writes
+    container:
+      image: busybox
+      command: [/bin/sh, -c, \"echo 1 >/tmp/declared; echo 2 >/stray\"]
+    outputs:
+      parameters:
+      - name: declared
+        valueFrom:
+          path: /tmp/declared
+"
+    )
+}
+
 /// `tasks` tasks, each after the one before.
 pub fn chain(tasks: usize) -> String {
     let mut text = "\
