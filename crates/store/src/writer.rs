@@ -1,4 +1,5 @@
-//! The one writer: a thread that drains its queue into one transaction and answers everybody after one COMMIT.
+//! The one writer: a thread that drains its queue into one transaction and answers everybody after one COMMIT. An append that finds
+//! it idle is committed by the caller itself where that waits for no disk: two changes of threads cost more than the transaction.
 //! It must never answer before COMMIT, nor write on after a sync has failed.
 
 use crate::error::StoreError;
@@ -12,7 +13,8 @@ use rusqlite::Connection;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -37,7 +39,8 @@ pub enum Durability {
     Full,
 }
 
-/// Called once on the writer's thread, after COMMIT or failure. It must not block or panic.
+/// Called once after COMMIT or failure, on the writer's thread or within the call that gave the job. It must not block, panic, or
+/// call the writer.
 pub type Done = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
 /// An open store.
@@ -53,6 +56,17 @@ pub struct StoreOpened {
 pub struct Writer {
     jobs: Sender<Job>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    desk: Arc<Desk>,
+    /// A commit waits for no disk.
+    quick: bool,
+}
+
+/// What the writer's thread and its callers share.
+struct Desk {
+    /// `None` once it is closed.
+    worker: Mutex<Option<Worker>>,
+    /// Jobs that were given to the thread and are not answered.
+    waiting: AtomicUsize,
 }
 
 enum Job {
@@ -63,6 +77,8 @@ enum Job {
     Lease { log: LogId, owner: String, done: Box<dyn FnOnce(Result<u64, StoreError>) + Send> },
     LimitPages { pages: u32, done: Done },
     Barrier { done: Done },
+    /// Something was committed: it is to be synced in time.
+    Committed,
     Close,
 }
 
@@ -78,7 +94,9 @@ pub fn open(path: &Path, durability: Durability, tables: &[&'static TableDef]) -
     reserve.grow();
     let wal = match durability {
         // The WAL carries none of SQLite's locks, so that another descriptor of it does no harm.
-        Durability::Normal => Some(File::open(schema::wal_path(path)).map_err(|error| io_error(path, &error))?),
+        Durability::Normal => {
+            Some(Arc::new(File::open(schema::wal_path(path)).map_err(|error| io_error(path, &error))?))
+        }
         Durability::Full => None,
     };
     let reader = Reader::open(path)?;
@@ -93,21 +111,24 @@ pub fn open(path: &Path, durability: Durability, tables: &[&'static TableDef]) -
         reserve,
         poisoned: None,
     };
-    let thread = std::thread::Builder::new().name("store".into()).spawn(move || worker.run(&queue));
+    let quick = worker.wal.is_some();
+    let desk = Arc::new(Desk { worker: Mutex::new(Some(worker)), waiting: AtomicUsize::new(0) });
+    let at_desk = Arc::clone(&desk);
+    let thread = std::thread::Builder::new().name("store".into()).spawn(move || at_desk.run(&queue));
     let thread = Mutex::new(Some(thread.map_err(|error| io_error(path, &error))?));
-    Ok(StoreOpened { writer: Writer { jobs, thread }, reader, stale_tables })
+    Ok(StoreOpened { writer: Writer { jobs, thread, desk, quick }, reader, stale_tables })
 }
 
 impl Writer {
     /// Appends to one or several logs, with rows: all of the batch or nothing. `StoreError::Conflict` names the first log
     /// that has another length than expected.
     pub fn append(&self, batch: Vec<Append>, done: Done) {
-        self.send(Job::Append { batch, urgent: false, done });
+        self.append_or_send(Job::Append { batch, urgent: false, done });
     }
 
     /// The same for what ends or resumes runs: on a full disk it may use the reserve.
     pub fn append_urgent(&self, batch: Vec<Append>, done: Done) {
-        self.send(Job::Append { batch, urgent: true, done });
+        self.append_or_send(Job::Append { batch, urgent: true, done });
     }
 
     /// Changes rows that belong to no log.
@@ -159,7 +180,22 @@ impl Writer {
         }
     }
 
+    fn append_or_send(&self, job: Job) {
+        // Jobs of one caller are done in order: nothing of it may be waiting.
+        if !self.quick || self.desk.waiting.load(Ordering::Acquire) > 0 {
+            return self.send(job);
+        }
+        let Ok(mut desk) = self.desk.worker.try_lock() else { return self.send(job) };
+        let Some(worker) = desk.as_mut() else { return job.fail(StoreError::Closed) };
+        let was_due = worker.sync_due.is_some();
+        worker.do_group(vec![job]);
+        if !was_due && worker.sync_due.is_some() {
+            let _ = self.jobs.send(Job::Committed);
+        }
+    }
+
     fn send(&self, job: Job) {
+        self.desk.waiting.fetch_add(1, Ordering::AcqRel);
         if let Err(mpsc::SendError(job)) = self.jobs.send(job) {
             job.fail(StoreError::Closed);
         }
@@ -186,7 +222,7 @@ impl Job {
             | Self::LimitPages { done, .. }
             | Self::Barrier { done } => done(result.map(drop)),
             Self::Lease { done, .. } => done(result),
-            Self::Close => {}
+            Self::Committed | Self::Close => {}
         }
     }
 
@@ -208,7 +244,7 @@ struct Worker {
     tables: Vec<&'static TableDef>,
     connection: Connection,
     /// Under `Normal`: what we sync ourselves.
-    wal: Option<File>,
+    wal: Option<Arc<File>>,
     /// When what was committed must be on the disk.
     sync_due: Option<Instant>,
     groups_until_look: u32,
@@ -217,10 +253,16 @@ struct Worker {
     poisoned: Option<String>,
 }
 
-impl Worker {
-    fn run(mut self, queue: &Receiver<Job>) {
+impl Desk {
+    fn worker(&self) -> MutexGuard<'_, Option<Worker>> {
+        // Whoever panicked in a transaction left it open: SQLite refuses to begin the next one.
+        self.worker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn run(&self, queue: &Receiver<Job>) {
         loop {
-            let first = match self.sync_due {
+            let due = self.worker().as_ref().and_then(|worker| worker.sync_due);
+            let first = match due {
                 None => queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
                 Some(due) => queue.recv_timeout(due.saturating_duration_since(Instant::now())),
             };
@@ -228,13 +270,14 @@ impl Worker {
             let mut group = Vec::new();
             match first {
                 Ok(Job::Close) | Err(RecvTimeoutError::Disconnected) => closing = true,
+                Ok(Job::Committed) | Err(RecvTimeoutError::Timeout) => {}
                 Ok(job) => group.push(job),
-                Err(RecvTimeoutError::Timeout) => {}
             }
             let mut bytes = group.first().map_or(0, Job::bytes);
             while !closing && !group.is_empty() && group.len() < JOBS_MAX && bytes < BYTES_MAX {
                 match queue.try_recv() {
                     Ok(Job::Close) => closing = true,
+                    Ok(Job::Committed) => {}
                     Ok(job) => {
                         bytes += job.bytes();
                         group.push(job);
@@ -242,20 +285,43 @@ impl Worker {
                     Err(_) => break,
                 }
             }
-            if !group.is_empty() {
-                self.do_group(group);
+            let jobs = group.len();
+            if let Some(worker) = self.worker().as_mut().filter(|_| jobs > 0) {
+                worker.do_group(group);
             }
-            if closing || self.sync_due.is_some_and(|due| due <= Instant::now()) {
-                self.sync();
-            }
+            self.waiting.fetch_sub(jobs, Ordering::AcqRel);
             if closing {
-                // What came in behind the wish to close is answered, not forgotten.
-                queue.try_iter().for_each(|job| job.fail(StoreError::Closed));
-                return self.end();
+                return self.close(queue);
             }
+            self.sync_if_due();
         }
     }
 
+    /// Syncs what was committed before, while others go on committing.
+    fn sync_if_due(&self) {
+        let wal = match self.worker().as_mut() {
+            Some(worker) if worker.sync_due.is_some_and(|due| due <= Instant::now()) => worker.begin_sync(),
+            _ => None,
+        };
+        if let Some(Err(error)) = wal.map(|wal| wal.sync_data())
+            && let Some(worker) = self.worker().as_mut()
+        {
+            worker.sync_failed(&error);
+        }
+    }
+
+    fn close(&self, queue: &Receiver<Job>) {
+        let worker = self.worker().take();
+        // What came in behind the wish to close is answered, not forgotten.
+        queue.try_iter().for_each(|job| job.fail(StoreError::Closed));
+        if let Some(mut worker) = worker {
+            worker.sync();
+            worker.end();
+        }
+    }
+}
+
+impl Worker {
     /// One transaction; answers after its COMMIT. Where the disk is full and something urgent is among the jobs, the reserve is
     /// given up for it.
     fn do_group(&mut self, group: Vec<Job>) {
@@ -325,7 +391,7 @@ impl Worker {
                 set.map_err(|error| Failure::Refused(StoreError::sql(&self.path, &error)))?;
             }
             Job::Lease { log, owner, .. } => return within.acquire_lease(log, owner),
-            Job::Barrier { .. } | Job::Close => {}
+            Job::Barrier { .. } | Job::Committed | Job::Close => {}
         }
         Ok(0)
     }
@@ -349,14 +415,19 @@ impl Worker {
 
     /// Under `Normal`: brings what was committed to the disk.
     fn sync(&mut self) {
-        let Some(wal) = self.wal.as_ref().filter(|_| self.sync_due.is_some() && self.poisoned.is_none()) else {
-            self.sync_due = None;
-            return;
-        };
-        if let Err(error) = wal.sync_data() {
-            self.poisoned = Some(format!("syncing its WAL failed: {error}"));
+        if let Some(Err(error)) = self.begin_sync().map(|wal| wal.sync_data()) {
+            self.sync_failed(&error);
         }
-        self.sync_due = None;
+    }
+
+    /// What is to be synced, if anything is. What is committed from now on is due later.
+    fn begin_sync(&mut self) -> Option<Arc<File>> {
+        let due = self.sync_due.take().is_some() && self.poisoned.is_none();
+        self.wal.as_ref().filter(|_| due).map(Arc::clone)
+    }
+
+    fn sync_failed(&mut self, error: &std::io::Error) {
+        self.poisoned = Some(format!("syncing its WAL failed: {error}"));
     }
 
     /// SQLite's own automatic checkpoint hides its errors, and the sync after one that failed would lie.
@@ -429,7 +500,7 @@ mod tests {
             path: path.clone(),
             tables: Vec::new(),
             connection,
-            wal: Some(File::from(pipe)),
+            wal: Some(Arc::new(File::from(pipe))),
             sync_due: None,
             groups_until_look: GROUPS_PER_LOOK,
             reserve: Reserve::of(&path),
@@ -451,6 +522,24 @@ mod tests {
         let (Job::Append { batch, .. }, _) = append(1) else { return };
         opened.writer.append(batch, Box::new(move |result| sender.send(result).unwrap()));
         receiver.recv().unwrap().unwrap();
+    }
+
+    #[test]
+    fn an_append_waits_for_no_thread_where_it_waits_for_no_disk() {
+        for (durability, here) in [(Durability::Normal, true), (Durability::Full, false)] {
+            let dir = tempfile::tempdir().unwrap();
+            let opened = open(&dir.path().join("store.db"), durability, &[]).unwrap();
+            let (sender, receiver) = mpsc::channel();
+            let (Job::Append { batch, .. }, _) = append(0) else { return };
+            let me = std::thread::current().id();
+            let done = move |result: Result<(), StoreError>| {
+                sender.send((result, std::thread::current().id() == me)).unwrap();
+            };
+            opened.writer.append(batch, Box::new(done));
+            assert_eq!(receiver.recv().unwrap(), (Ok(()), here), "{durability:?}");
+            // What the caller committed is synced by the thread, in time.
+            opened.writer.barrier().unwrap();
+        }
     }
 
     /// Enough groups to fill the WAL several times: it is copied into the database and used again.
