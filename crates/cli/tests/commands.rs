@@ -122,3 +122,30 @@ fn a_folder_too_large_for_a_snapshot_is_told_and_the_run_goes_on() {
     let (code, _, err) = home.run(&["run", &home.file(needs, "true")]);
     assert!(code == 2 && err.contains(".towpathignore"), "{code} {err}");
 }
+
+#[test]
+fn a_file_without_a_workflow_is_not_called_valid() {
+    let home = Home::new();
+    let good = home.file("{name: good}", "true");
+    let pod = home.flow().join("pod.yaml");
+    fs::write(&pod, "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\n").expect("file");
+    let pod = pod.to_str().expect("UTF-8");
+    let (code, out, err) = home.run(&["lint", pod]);
+    assert!(code == 2 && out.is_empty() && err.contains("Pod is not one of Argo's kinds"), "{code} {out} {err}");
+    assert!(err.contains("Workflow, WorkflowTemplate, ClusterWorkflowTemplate"), "{err}");
+    let (code, out, err) = home.run(&["lint", &good, pod]);
+    assert!(code == 2 && out.contains("Workflow good is valid") && !out.contains("Pod p"), "{code} {out} {err}");
+    let (code, _, err) = home.run(&["run", pod]);
+    assert!(code == 2 && err.contains("only Pod"), "{code} {err}");
+}
+
+#[test]
+fn what_a_person_is_told_is_told_once() {
+    let home = Home::new();
+    let (code, out, _) = home.run(&["run", &home.file("{name: one}", "true")]);
+    assert!(code == 0 && out.matches("one Succeeded").count() == 1, "{code} {out}");
+    let (code, _, err) = home.run(&["run", &home.file("{name: two}", "true"), "-p", "x=1"]);
+    assert!(code == 2 && err.matches("no parameter `x`").count() == 1 && !err.contains("'x'"), "{code} {err}");
+    let (code, out, err) = home.run(&["list", "--limit", "0"]);
+    assert!(code == 2 && !err.contains("no run in"), "{code} {out} {err}");
+}

@@ -332,7 +332,7 @@ fn options_replace_what_the_document_says() {
         name: Some("given".into()),
         namespace: Some("ns".into()),
         labels: [("l".to_owned(), "v".to_owned())].into(),
-        parameters: [("p".to_owned(), "1".to_owned()), ("pp".to_owned(), "2".to_owned())].into(),
+        parameters: [("p".to_owned(), "1".to_owned())].into(),
         lint: false,
     };
     let compiled = compiled(&[&text], &options);
@@ -340,8 +340,19 @@ fn options_replace_what_the_document_says() {
     assert_eq!(plan.template(plan.entrypoint).name, "b");
     assert_eq!((plan.metadata.name.as_str(), plan.metadata.generate_name.as_str()), ("given", ""));
     assert_eq!((plan.metadata.namespace.as_str(), plan.metadata.labels["l"].as_str()), ("ns", "v"));
-    let told: Vec<&str> = compiled.diagnostics.iter().map(|d| d.message.as_str()).collect();
-    assert_eq!(told, ["the workflow has no parameter `pp`"]);
+    assert_eq!(compiled.diagnostics, []);
+}
+
+#[test]
+fn a_value_for_a_parameter_that_is_not_there_is_an_error() {
+    let text = format!(
+        "{HEAD}spec: {{entrypoint: a, arguments: {{parameters: [{{name: epochs, value: 1}}]}}, templates: [{{name: a, container: {{image: i}}}}]}}\n"
+    );
+    let options = Options { parameters: [("epoch".to_owned(), "2".to_owned())].into(), ..Options::default() };
+    let compiled = compile(&[SourceFile { name: "f".into(), text }], &options);
+    assert!(compiled.plans.is_empty());
+    let told: Vec<_> = compiled.diagnostics.iter().map(|d| (d.code, d.help.as_deref())).collect();
+    assert_eq!(told, [("E0408", Some("did you mean `epochs`?"))]);
 }
 
 #[test]

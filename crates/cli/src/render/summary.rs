@@ -6,6 +6,7 @@ use super::time::bytes;
 use super::tree::{paint, spent};
 use artifacts::log::{Record, Stream, tail};
 use driver::Home;
+use model::plan::Body;
 use model::{AttemptKey, Exit, NodeId, NodeKind, Phase, Time};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -56,7 +57,7 @@ fn failed_leaves(history: &History) -> Vec<&NodeView> {
 fn leaf(home: &Home, history: &History, node: &NodeView, color: bool, now: Time, out: &mut String) {
     let spent = spent(node, now).map_or(String::new(), |spent| format!(" after {spent}"));
     let name = paint(color, "1", &plain(&node.name));
-    let _ = writeln!(out, "\n{} {name}: {}{spent}", paint(color, "31", "✖"), plain(&ending(node)));
+    let _ = writeln!(out, "\n{} {name}: {}", paint(color, "31", "✖"), plain(&ending(history, node, &spent)));
     // Why it was not started is its whole log.
     let started = !matches!(node.attempts.last().and_then(|attempt| attempt.exit.as_ref()), Some(Exit::NotStarted(_)));
     if let Some(key) = log_key(history, node).filter(|_| started) {
@@ -78,26 +79,55 @@ fn quoted(name: &str) -> String {
     }
 }
 
-/// How the last attempt ended.
-pub fn ending(node: &NodeView) -> String {
+/// Messages that say in Argo's words what the exit says.
+const TOLD: [&str; 5] = [
+    "main: Error (exit code",
+    "main: OOMKilled",
+    "Pod was active on the node longer than",
+    "Step exceeded its deadline",
+    "cancelled",
+];
+
+/// How the last attempt ended, `spent` (` after 1.0s`) behind it, and what else its message says.
+fn ending(history: &History, node: &NodeView, spent: &str) -> String {
     let Some(attempt) = node.attempts.last() else { return node.message.clone() };
-    let peak = bytes(attempt.usage.memory_peak_bytes);
     let how = match &attempt.exit {
         Some(Exit::Exited(code)) => format!("exit code {code}"),
         Some(Exit::Signalled(signal)) => format!("ended by {}", signal_name(*signal)),
-        Some(Exit::Oom) => format!("killed because it ran out of memory (OOM), peak memory {peak}"),
+        Some(Exit::Oom) => out_of_memory(memory_limit(history, node), attempt.usage.memory_peak_bytes),
+        Some(Exit::Deadline | Exit::Cancelled) if node.message == "Step exceeded its deadline" => {
+            "ended because the run was longer than its deadline".to_string()
+        }
         Some(Exit::Deadline) => "ended because it ran longer than its deadline".to_string(),
         Some(Exit::Cancelled) => "cancelled".to_string(),
         Some(Exit::Lost(why)) => format!("lost: {why}"),
         Some(Exit::NotStarted(why)) => format!("not started: {why}"),
-        None => String::new(),
+        None if attempt.started_at.is_none() => return format!("{} (it never had a place)", node.message),
+        None => return format!("{}{spent}", node.message),
     };
-    // The node's message says the same in Argo's words.
-    let told = node.message.starts_with("main: Error (exit code") || matches!(attempt.exit, Some(Exit::NotStarted(_)));
-    match (how.is_empty(), told || node.message.is_empty()) {
-        (true, _) => node.message.clone(),
-        (false, true) => how,
-        (false, false) => format!("{how}; {}", node.message),
+    let told =
+        matches!(attempt.exit, Some(Exit::NotStarted(_))) || TOLD.iter().any(|text| node.message.starts_with(text));
+    if told || node.message.is_empty() { format!("{how}{spent}") } else { format!("{how}{spent}; {}", node.message) }
+}
+
+/// What the document says the task may use, as it is written there.
+fn memory_limit<'a>(history: &'a History, node: &NodeView) -> Option<&'a str> {
+    match &history.template(node)?.body {
+        Body::Leaf(leaf) => leaf.resources.limits.get("memory").map(|text| text.as_str()),
+        _ => None,
+    }
+}
+
+fn out_of_memory(limit: Option<&str>, peak_bytes: u64) -> String {
+    let peak = bytes(peak_bytes);
+    match limit {
+        Some(limit) if limit.contains("{{") => {
+            format!("killed: it used more memory than its limit (OOM), at most {peak}")
+        }
+        Some(limit) => format!("killed: it used more memory than its limit of {limit} (OOM)"),
+        None => {
+            format!("killed: this machine ran out of memory (OOM); the task has no limit of its own and used {peak}")
+        }
     }
 }
 
@@ -184,12 +214,28 @@ mod tests {
         for (exit, message, told) in [
             (Exit::Exited(7), "main: Error (exit code 7)", "exit code 7"),
             (Exit::Signalled(9), "main: Error (exit code 137)", "ended by SIGKILL"),
-            (Exit::Oom, "", "killed because it ran out of memory (OOM), peak memory 256.0 MiB"),
+            (
+                Exit::Oom,
+                "main: OOMKilled (exit code 137)",
+                "killed: this machine ran out of memory (OOM); the task has no limit of its own and used 256.0 MiB",
+            ),
+            (
+                Exit::Deadline,
+                "Pod was active on the node longer than the specified deadline",
+                "ended because it ran longer than its deadline",
+            ),
+            (Exit::Cancelled, "Step exceeded its deadline", "ended because the run was longer than its deadline"),
             (Exit::NotStarted("no such image".into()), "main: no such image", "not started: no such image"),
             (Exit::Exited(0), "stat /tmp/x: no such file", "exit code 0; stat /tmp/x: no such file"),
         ] {
-            assert_eq!(ending(&leaf_that(exit, message)), told);
+            assert_eq!(ending(&History::default(), &leaf_that(exit, message), ""), told);
         }
+        let slow = leaf_that(Exit::Exited(1), "stat /tmp/x: no such file");
+        assert_eq!(
+            ending(&History::default(), &slow, " after 1.0s"),
+            "exit code 1 after 1.0s; stat /tmp/x: no such file"
+        );
+        assert_eq!(out_of_memory(Some("64Mi"), 1), "killed: it used more memory than its limit of 64Mi (OOM)");
     }
 
     #[test]

@@ -89,7 +89,7 @@ pub static SPEC: Object = Object {
         yes("retryStrategy", object(&RETRY)),
         notice("schedulerName", Text),
         notice("securityContext", MAP),
-        yes("serviceAccountName", Text),
+        notice("serviceAccountName", Text),
         no("shutdown", Text),
         no("suspend", Bool),
         no("synchronization", object(&SYNCHRONIZATION)),

@@ -185,16 +185,18 @@ impl<'a> Validator<'a> {
         self.run();
     }
 
-    /// Values from outside for parameters that the workflow does not have: taken, as upstream does, and told.
+    /// Values from outside for parameters that the workflow does not have. Upstream takes them; here a slip of the pen is told
+    /// before anything runs.
     fn given_parameters(&mut self, spec: &Node) {
         if self.definition.kind != Kind::Workflow {
             return;
         }
         let known = crate::argo::view::names(parameters(spec, "arguments"));
         for name in self.mode.parameters.keys().filter(|name| !known.contains(name)) {
-            let help = suggest::help(name, known.iter().map(String::as_str), "it has no parameters");
-            let message = format!("the workflow has no parameter `{name}`");
-            self.faults.warning("W0408", key_span(spec, "arguments"), message, Some(help));
+            let help =
+                suggest::help(name, known.iter().map(String::as_str), "leave it out: the workflow has no parameters");
+            let message = format!("the workflow has no parameter `{name}`, and a value is given for it");
+            self.faults.error("E0408", key_span(spec, "arguments"), message, Some(help));
         }
     }
 
