@@ -90,7 +90,7 @@ pub static SPEC: Object = Object {
         notice("schedulerName", Text),
         notice("securityContext", MAP),
         notice("serviceAccountName", Text),
-        no("shutdown", Text),
+        yes("shutdown", Text),
         no("suspend", Bool),
         no("synchronization", object(&SYNCHRONIZATION)),
         yes("templateDefaults", object(&TEMPLATE)),

@@ -12,7 +12,7 @@ pub fn instead_of(path: &str) -> &'static str {
         (_, "memoize") => "leave it out: the task then runs every time",
         (_, "synchronization") => "leave it out, or keep tasks apart with `parallelism`",
         ("templates", "suspend") => "leave the step out: nothing waits for a person yet",
-        (_, "suspend" | "shutdown") => "leave it out: `towpath stop` ends a run",
+        (_, "suspend") => "leave it out",
         (_, "daemon") => "start what it serves inside the task that uses it",
         (_, "sidecars" | "initContainers") => "let the command of the container do their work",
         (_, "containerSet") => "write its containers as steps or tasks",
