@@ -333,7 +333,7 @@ impl expr::Scope for Scope<'_> {
             "inputs" => self.input(key),
             "item" => {
                 let item = self.item?;
-                if rest.is_empty() {
+                if key == head {
                     Some(Value::str(item.text.clone()))
                 } else {
                     item.fields.get(rest).map(|v| Value::str(v.clone()))
@@ -394,7 +394,15 @@ pub(crate) fn resolve(text: &Text, scope: &Scope<'_>, strictness: Strictness) ->
         Strictness::Siblings => expr::template::Mode::Prefixes(&["steps", "tasks"]),
         Strictness::Strict => expr::template::Mode::Strict,
     };
-    expr::template::replace(&text.0, scope, mode, &context(scope.state)).map_err(|error| error.message)
+    // Upstream replaces in the template's JSON, whose last braces close every tag that is open: it names nothing, and stays.
+    let open = if strictness == Strictness::Lenient { expr::template::unclosed(&text.0) } else { None };
+    let (closed, rest) = text.0.split_at(open.unwrap_or(text.0.len()));
+    let replaced = expr::template::replace(closed, scope, mode, &context(scope.state));
+    replaced.map(|replaced| replaced + rest).map_err(|error| match error.invalid {
+        // A loop's child is read without a word of its own.
+        Some(reason) if strictness == Strictness::Strict => reason,
+        _ => error.message,
+    })
 }
 
 /// The one simple tag that a text consists of, if it does.
