@@ -6,6 +6,7 @@ pub mod definition;
 pub mod faults;
 pub(crate) mod fields;
 mod fields_kubernetes;
+pub(crate) mod known;
 mod lower;
 mod marshal;
 pub mod merge;

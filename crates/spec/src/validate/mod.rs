@@ -17,6 +17,7 @@ pub use upstream::{Upstream, upstream};
 
 use crate::argo::definition::{Definition, Effective, Index, Kind, Library, template_names};
 use crate::argo::faults::Faults;
+use crate::argo::known::Known;
 use crate::argo::view::{Word, any_text, artifacts, field, items, key_span, parameters, text, word};
 use crate::diagnostic::Span;
 use crate::yaml::Node;
@@ -139,7 +140,7 @@ struct Validator<'a> {
     /// What can be resolved everywhere.
     globals: Names,
     /// Values of workflow parameters, as far as they are known.
-    values: BTreeMap<String, String>,
+    values: Known,
     queue: VecDeque<Job>,
     seen: BTreeSet<(Scope, String)>,
 }
@@ -159,7 +160,7 @@ impl<'a> Validator<'a> {
             mode,
             faults,
             globals: Names::default(),
-            values: BTreeMap::new(),
+            values: Known::default(),
             queue: VecDeque::new(),
             seen: BTreeSet::new(),
         }
@@ -216,14 +217,11 @@ impl<'a> Validator<'a> {
         for node in list {
             let name = text(node, "name");
             globals.add(format!("workflow.parameters.{name}"));
-            if let Some(value) = field(node, "value").and_then(|v| any_text(v)) {
-                self.values.insert(format!("workflow.parameters.{name}"), value);
-            }
         }
-        for (name, value) in &self.mode.parameters {
+        for name in self.mode.parameters.keys() {
             globals.add(format!("workflow.parameters.{name}"));
-            self.values.insert(format!("workflow.parameters.{name}"), value.clone());
         }
+        self.values = Known::of(spec, &self.mode.parameters);
         if field(spec, "priority").is_some() {
             globals.add("workflow.priority");
         }
@@ -462,10 +460,10 @@ fn help_for(tag: &str, names: &Names) -> String {
 }
 
 /// A text with the values put in that are known before the run: workflow parameters, and inputs with a value.
-fn with_values(text: &str, values: &BTreeMap<String, String>, template: &Node) -> String {
+fn with_values(text: &str, values: &Known, template: &Node) -> String {
     let Some(tag) = text.strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}")) else { return text.to_owned() };
     let tag = tag.trim();
-    if let Some(value) = values.get(tag) {
+    if let Some(value) = values.0.get(tag) {
         return value.clone();
     }
     let input = tag.strip_prefix("inputs.parameters.").and_then(|name| {
@@ -473,6 +471,18 @@ fn with_values(text: &str, values: &BTreeMap<String, String>, template: &Node) -
         field(found, "value").or_else(|| field(found, "default")).and_then(|v| any_text(v))
     });
     input.unwrap_or_else(|| text.to_owned())
+}
+
+/// The same with each of the tags of a text.
+fn with_all_values(text: &str, values: &Known, template: &Node) -> String {
+    let mut out = text.to_owned();
+    for tag in scope::simple(text) {
+        let tag = format!("{{{{{tag}}}}}");
+        let value = with_values(&tag, values, template);
+        // What is known only at run time can be a fitting name.
+        out = out.replace(&tag, if value == tag { "x" } else { &value });
+    }
+    out
 }
 
 /// What a template adds to the names that can be resolved in it.
