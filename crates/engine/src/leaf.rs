@@ -3,6 +3,7 @@
 
 use crate::arguments::SUB_PATH;
 use crate::loops;
+use crate::outputs;
 use crate::quantity;
 use crate::results;
 use crate::retry;
@@ -237,10 +238,13 @@ pub(crate) fn meaning(state: &State, id: NodeId, outcome: &Outcome) -> (Phase, S
         exit_code,
         parameters: outcome.parameters.clone(),
         artifacts: outcome.artifacts.clone(),
+        globals: Vec::new(),
     };
     if let Some(template) = state.template_of(id) {
         literal_outputs(state, id, template, &mut outputs);
         name_keys(state, id, template, &mut outputs);
+        let node = state.node(id);
+        outputs.globals = outputs::globals(template, &scope(state, template, &node.name, &node.inputs), &outputs);
     }
     (phase, message, outputs)
 }

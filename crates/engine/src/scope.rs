@@ -228,6 +228,9 @@ impl<'a> Scope<'a> {
             let named = self.inputs?.artifacts.iter().find(|a| a.name == name)?;
             return Some(named.artifact.is_some().then(|| named.clone()));
         }
+        if let Some(name) = key.strip_prefix("workflow.outputs.artifacts.") {
+            return self.state.global_artifacts.get(name).map(|named| Some(named.clone()));
+        }
         let rest = key.strip_prefix(self.siblings_prefix())?.strip_prefix('.')?;
         let (name, field) = rest.split_once('.')?;
         match self.field_of(name, field)? {
@@ -242,6 +245,9 @@ impl<'a> Scope<'a> {
         let mark = map.get(ARTIFACT)?.as_str()?.to_string();
         if let Some(name) = mark.strip_prefix("inputs/") {
             return self.inputs?.artifacts.iter().find(|a| a.name == name).cloned();
+        }
+        if let Some(name) = mark.strip_prefix("global/") {
+            return self.state.global_artifacts.get(name).cloned();
         }
         let (id, name) = mark.split_once('/')?;
         let node = self.state.nodes.get(id.parse::<usize>().ok()?)?;
@@ -349,6 +355,12 @@ impl expr::Scope for Scope<'_> {
 
     fn all(&self) -> Vec<(String, Value)> {
         let mut all: Vec<(String, Value)> = self.state.globals.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+        if self.marks {
+            let artifacts = self.state.global_artifacts.keys();
+            all.extend(
+                artifacts.map(|name| (format!("workflow.outputs.artifacts.{name}"), mark(format!("global/{name}")))),
+            );
+        }
         if let Some(inputs) = self.inputs {
             for parameter in &inputs.parameters {
                 all.push((format!("inputs.parameters.{}", parameter.name), Value::str(parameter.value.clone())));

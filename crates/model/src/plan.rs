@@ -295,7 +295,7 @@ pub struct OutputParameter {
     pub source: OutputSource,
     /// `valueFrom.default`.
     pub default: Option<Text>,
-    /// `globalName`, "" if none. (The language's second part.)
+    /// `globalName`, "" if none; it may have tags.
     pub global_name: String,
 }
 

@@ -93,6 +93,8 @@ fn record(history: &History, going: Going) -> String {
     }
     let parameters: Vec<String> = record.parameters.iter().map(|p| format!("{}={}", p.name, p.value)).collect();
     put("Given", &parameters.join(" "));
+    let outputs: Vec<String> = history.globals.parameters.iter().map(|p| format!("{}={}", p.name, p.value)).collect();
+    put("Outputs", &outputs.join(" "));
     put("Trigger", &record.trigger);
     put("Files", &record.source.files.join(" "));
     put("Source", &record.source.tree.map(|tree| tree.to_string()).unwrap_or_default());

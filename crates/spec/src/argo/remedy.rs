@@ -27,9 +27,6 @@ pub fn instead_of(path: &str) -> &'static str {
             "say it in the `resources` of the container"
         }
         ("artifacts", "deleted") => "leave it out",
-        ("artifacts", "globalName") | ("parameters", "globalName") => {
-            "leave it out, and hand the output on as an argument"
-        }
         ("artifacts", _) => "fetch or send it in a script; between tasks an artifact needs no location",
         _ => "leave it out",
     }

@@ -68,6 +68,9 @@ impl Validator<'_> {
         self.items(step, scope);
         arguments::check(step, false, &|_| None, self.faults);
         let callee = self.callee(step, job);
+        if let Some(template) = callee.node() {
+            self.exported(step, template, &job.scope, scope);
+        }
         if has_exit_hook(step) {
             self.outputs_of(&callee, &prefix, scope, Aggregate::No);
         }
@@ -110,6 +113,9 @@ impl Validator<'_> {
         for task in tasks {
             let name = text(task, "name");
             let callee = self.callee(task, job);
+            if let Some(template) = callee.node() {
+                self.exported(task, template, &job.scope, scope);
+            }
             self.outputs_of(&callee, &format!("tasks.{name}"), scope, Aggregate::of(task));
             callees.insert(name, callee);
         }
@@ -391,23 +397,8 @@ impl Validator<'_> {
         {
             for output in list {
                 scope.add(format!("{prefix}.outputs.{section}.{}", text(output, "name")));
-                self.global_output(output, section, scope);
             }
         }
-    }
-
-    fn global_output(&mut self, output: &Node, section: &str, scope: &mut Names) {
-        let Some(name) = word(output, "globalName") else { return };
-        if is_parameter(&name.text) {
-            match section {
-                "parameters" => scope.any_global_parameter = true,
-                _ => scope.any_global_artifact = true,
-            }
-            return;
-        }
-        let global = format!("workflow.outputs.{section}.{}", name.text);
-        scope.add(global.clone());
-        self.globals.add(global);
     }
 }
 

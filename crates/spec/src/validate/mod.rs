@@ -4,6 +4,7 @@
 mod arguments;
 mod calls;
 pub mod depends;
+mod exports;
 mod later;
 mod names;
 mod outputs;
@@ -143,6 +144,8 @@ struct Validator<'a> {
     values: Known,
     queue: VecDeque<Job>,
     seen: BTreeSet<(Scope, String)>,
+    /// Whether any template has an output with a global name.
+    exports: bool,
 }
 
 impl<'a> Validator<'a> {
@@ -163,6 +166,7 @@ impl<'a> Validator<'a> {
             values: Known::default(),
             queue: VecDeque::new(),
             seen: BTreeSet::new(),
+            exports: library.definitions.iter().any(exports::has_exports) || exports::has_exports(definition),
         }
     }
 
