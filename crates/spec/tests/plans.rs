@@ -378,3 +378,34 @@ fn json_documents_keep_the_spelling_of_their_numbers() {
         "spec":{"entrypoint":"m","templates":[{"name":"m","container":{"image":"i"}}]}}"#;
     assert_eq!(compiled(&[text], &Options::default()).plans.len(), 1);
 }
+
+#[test]
+fn resources_of_the_pod_and_patches_reach_the_container() {
+    let plan = plan(
+        "spec:
+  entrypoint: m
+  podResources: {limits: {cpu: 1, memory: 512Mi}, requests: {cpu: 100m}}
+  podSpecPatch: |
+    containers: [{name: main, resources: {limits: {memory: '{{workflow.parameters.m}}'}}}]
+  arguments: {parameters: [{name: m, value: 1Gi}]}
+  templates:
+  - {name: m, steps: [[{name: a, template: a}, {name: b, template: b}]]}
+  - {name: a, container: {image: i, resources: {limits: {cpu: 2}}}}
+  - name: b
+    podResources: {limits: {cpu: 3}}
+    podSpecPatch: '{\"containers\": [{\"name\": \"main\", \"resources\": {\"requests\": {\"cpu\": 4}}}]}'
+    container: {image: i}
+",
+    );
+    let said = |name: &str| {
+        let template = plan.template(plan.find(&Scope::Local, name).expect("there"));
+        let Body::Leaf(leaf) = &template.body else { panic!() };
+        let amount = |map: &std::collections::BTreeMap<String, model::Text>, key: &str| {
+            map.get(key).map_or(String::new(), |text| text.as_str().to_owned())
+        };
+        let (limits, requests) = (&leaf.resources.limits, &leaf.resources.requests);
+        [amount(limits, "cpu"), amount(limits, "memory"), amount(requests, "cpu")]
+    };
+    assert_eq!(said("a"), ["2", "{{workflow.parameters.m}}", "100m"]);
+    assert_eq!(said("b"), ["3", "{{workflow.parameters.m}}", "4"]);
+}

@@ -23,9 +23,7 @@ pub fn instead_of(path: &str) -> &'static str {
         (_, "envFrom") | ("env", "valueFrom") => "write each variable with its `value`, from a parameter if need be",
         (_, "configMapKeyRef") => "write the value, or give it with `-p`",
         (_, "valueFrom") => "write the value",
-        (_, "podSpecPatch" | "podResources" | "resourceClaims" | "claims") => {
-            "say it in the `resources` of the container"
-        }
+        (_, "resourceClaims" | "claims") => "say it in the `resources` of the container",
         ("artifacts", "deleted") => "leave it out",
         ("artifacts", _) => "fetch or send it in a script; between tasks an artifact needs no location",
         _ => "leave it out",

@@ -4,6 +4,7 @@
 mod calls;
 mod leaf;
 mod parameters;
+mod resources;
 mod retry;
 
 use super::annotations::Additions;
