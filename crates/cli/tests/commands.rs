@@ -149,3 +149,18 @@ fn what_a_person_is_told_is_told_once() {
     let (code, out, err) = home.run(&["list", "--limit", "0"]);
     assert!(code == 2 && !err.contains("no run in"), "{code} {out} {err}");
 }
+
+#[test]
+fn a_task_that_could_not_be_made_is_in_the_report() {
+    let home = Home::new();
+    let path = home.flow().join("flow.yaml");
+    let text = "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nmetadata: {name: w}\nspec:\n  entrypoint: main\n  templates:\n  \
+         - name: main\n    dag:\n      tasks:\n      - {name: a, template: e, when: 'false'}\n      \
+         - {name: b, template: p, depends: a, arguments: {parameters: [{name: p, value: '{{tasks.a.outputs.parameters.o}}'}]}}\n  \
+         - {name: e, container: {image: host, command: ['true']}, outputs: {parameters: [{name: o, valueFrom: {path: /o}}]}}\n  \
+         - {name: p, inputs: {parameters: [{name: p}]}, container: {image: host, command: ['true']}}\n";
+    fs::write(&path, text).expect("file");
+    let (code, _, err) = home.run(&["run", path.to_str().expect("UTF-8")]);
+    assert!(code == 1 && err.contains("✖ w.b: task 'w.b' errored: inputs.parameters.p"), "{code} {err}");
+    assert!(!err.contains("towpath logs"), "{err}");
+}

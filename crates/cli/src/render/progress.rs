@@ -202,7 +202,7 @@ fn told(history: &History, recorded: &Recorded) -> Option<String> {
                 .started_at
                 .map_or(String::new(), |started| format!(" {}", duration(recorded.at.since_us(started))));
             let message = Names::of(history).tell(message);
-            let message = if message.is_empty() { String::new() } else { format!(" ({message})") };
+            let message = message.lines().next().map_or(String::new(), |message| format!(" ({message})"));
             Some(format!("{} {}{spent}{message}", history.name(), phase.as_str()))
         }
         _ => None,

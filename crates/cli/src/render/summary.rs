@@ -35,7 +35,7 @@ pub fn failures(home: &Home, history: &History, color: bool, now: Time) -> Strin
     out
 }
 
-/// Leaves that failed by themselves; of several tries the last.
+/// Leaves that failed by themselves, of several tries the last; and calls that never became one.
 fn failed_leaves(history: &History) -> Vec<&NodeView> {
     let of_retry = |node: &NodeView| history.container(node).filter(|id| history.node(*id).kind == NodeKind::Retry);
     let mut last_try: Vec<(NodeId, NodeId)> = Vec::new();
@@ -49,22 +49,40 @@ fn failed_leaves(history: &History) -> Vec<&NodeView> {
     }
     let last_try: std::collections::BTreeMap<NodeId, NodeId> = last_try.into_iter().collect();
     let is_last = |node: &NodeView| of_retry(node).is_none_or(|retry| last_try.get(&retry) == Some(&node.id));
-    let failed =
-        history.nodes.iter().filter(|node| node.is_leaf() && matches!(node.phase, Phase::Failed | Phase::Error));
+    let failed = |node: &&NodeView| node.is_leaf() && matches!(node.phase, Phase::Failed | Phase::Error);
+    let failed = history.nodes.iter().filter(|node| failed(node) || is_unmade(node));
     failed.filter(|node| node.state() != views::RunState::Cancelled && is_last(node)).collect()
+}
+
+/// A call of which no leaf was made: its references lead nowhere, or its template is none.
+fn is_unmade(node: &NodeView) -> bool {
+    let by_itself = match node.kind {
+        NodeKind::Skipped => true,
+        // The words of a group about one of its children begin otherwise.
+        NodeKind::StepGroup => node.message.starts_with("failed to resolve references"),
+        _ => false,
+    };
+    by_itself && node.phase == Phase::Error
 }
 
 fn leaf(home: &Home, history: &History, node: &NodeView, color: bool, now: Time, out: &mut String) {
     let spent = spent(node, now).map_or(String::new(), |spent| format!(" after {spent}"));
     let name = paint(color, "1", &plain(&node.name));
-    let _ = writeln!(out, "\n{} {name}: {}", paint(color, "31", "✖"), plain(&ending(history, node, &spent)));
+    let ending = ending(history, node, &spent);
+    // The place in an expression is drawn below its first line.
+    let (first, rest) = ending.split_once('\n').unwrap_or((&ending, ""));
+    let _ = writeln!(out, "\n{} {name}: {}", paint(color, "31", "✖"), plain(first));
+    for line in rest.lines() {
+        let _ = writeln!(out, "    {}", plain(line));
+    }
     // Why it was not started is its whole log.
     let started = !matches!(node.attempts.last().and_then(|attempt| attempt.exit.as_ref()), Some(Exit::NotStarted(_)));
     if let Some(key) = log_key(history, node).filter(|_| started) {
         last_words(&home.executor().log(&key), color, out);
     }
-    let (run, node) = (plain(history.name()), quoted(&node.name));
-    let _ = writeln!(out, "  more: towpath logs {run} {node} · towpath explain {run} {node} · towpath get {run}");
+    let (run, name) = (plain(history.name()), quoted(&node.name));
+    let logs = if node.is_leaf() { format!("towpath logs {run} {name} · ") } else { String::new() };
+    let _ = writeln!(out, "  more: {logs}towpath explain {run} {name} · towpath get {run}");
 }
 
 /// A word of a shell.
