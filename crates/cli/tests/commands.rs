@@ -146,6 +146,10 @@ fn what_a_person_is_told_is_told_once() {
     assert!(code == 0 && out.matches("one Succeeded").count() == 1, "{code} {out}");
     let (code, _, err) = home.run(&["run", &home.file("{name: two}", "true"), "-p", "x=1"]);
     assert!(code == 2 && err.matches("no parameter `x`").count() == 1 && !err.contains("'x'"), "{code} {err}");
+    for (file, told) in [("nothing.yaml", "there is no file nothing.yaml"), (".", "is a folder")] {
+        let (code, _, err) = home.run(&["run", file]);
+        assert!(code == 2 && err.contains(told) && !err.contains("os error"), "{code} {err}");
+    }
     let (code, out, err) = home.run(&["list", "--limit", "0"]);
     assert!(code == 2 && !err.contains("no run in"), "{code} {out} {err}");
 }
