@@ -168,3 +168,20 @@ fn a_task_that_could_not_be_made_is_in_the_report() {
     assert!(code == 1 && err.contains("✖ w.b: task 'w.b' errored: inputs.parameters.p"), "{code} {err}");
     assert!(!err.contains("towpath logs"), "{err}");
 }
+
+#[test]
+fn explain_names_who_holds_the_places() {
+    let home = Home::new();
+    for name in ["first", "second"] {
+        let file = home.file(&format!("{{name: {name}}}"), "sleep 600");
+        assert_eq!(home.run(&["run", "--no-watch", "-j", "1", &file]).0, 0);
+    }
+    let start = Instant::now();
+    loop {
+        let (code, out, err) = home.run(&["explain", "second"]);
+        assert!(code == 0 && start.elapsed() < Duration::from_secs(30), "{code} {out} {err}");
+        if out.contains("second: waits for a place") && out.contains("places are taken by first\n") {
+            break;
+        }
+    }
+}
