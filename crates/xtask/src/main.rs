@@ -75,7 +75,7 @@ const CHORES: &[Chore] = &[
 ];
 
 fn usage() -> String {
-    let chores: Vec<&str> = CHORES.iter().map(|chore| chore.usage).collect();
+    let chores: Vec<String> = CHORES.iter().map(|chore| format!("  {}", chore.usage)).collect();
     format!("usage: cargo xtask COMMAND\n\n{}", chores.join("\n"))
 }
 
@@ -92,7 +92,7 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     if flags.wants_help() {
-        println!("usage: cargo xtask\n\n{}", chore.usage);
+        println!("usage: cargo xtask {}", chore.usage);
         return ExitCode::SUCCESS;
     }
     let outcome = (chore.main)(&mut flags);
