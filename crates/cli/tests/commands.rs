@@ -163,3 +163,66 @@ fn a_folder_too_large_for_a_snapshot_is_told_and_the_run_goes_on() {
     let (code, _, err) = home.run(&["run", &home.file(needs, "true")]);
     assert!(code == 2 && err.contains(".towpathignore"), "{code} {err}");
 }
+
+#[test]
+fn a_file_without_a_workflow_is_not_called_valid() {
+    let home = Home::new();
+    let good = home.file("{name: good}", "true");
+    let pod = home.flow().join("pod.yaml");
+    fs::write(&pod, "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\n").expect("file");
+    let pod = pod.to_str().expect("UTF-8");
+    let (code, out, err) = home.run(&["lint", pod]);
+    assert!(code == 2 && out.is_empty() && err.contains("Pod is not one of Argo's kinds"), "{code} {out} {err}");
+    assert!(err.contains("Workflow, WorkflowTemplate, ClusterWorkflowTemplate"), "{err}");
+    let (code, out, err) = home.run(&["lint", &good, pod]);
+    assert!(code == 2 && out.contains("Workflow good is valid") && !out.contains("Pod p"), "{code} {out} {err}");
+    let (code, _, err) = home.run(&["run", pod]);
+    assert!(code == 2 && err.contains("only Pod"), "{code} {err}");
+}
+
+#[test]
+fn what_a_person_is_told_is_told_once() {
+    let home = Home::new();
+    let (code, out, _) = home.run(&["run", &home.file("{name: one}", "true")]);
+    assert!(code == 0 && out.matches("one Succeeded").count() == 1, "{code} {out}");
+    let (code, _, err) = home.run(&["run", &home.file("{name: two}", "true"), "-p", "x=1"]);
+    assert!(code == 2 && err.matches("no parameter `x`").count() == 1 && !err.contains("'x'"), "{code} {err}");
+    for (file, told) in [("nothing.yaml", "there is no file nothing.yaml"), (".", "is a folder")] {
+        let (code, _, err) = home.run(&["run", file]);
+        assert!(code == 2 && err.contains(told) && !err.contains("os error"), "{code} {err}");
+    }
+    let (code, out, err) = home.run(&["list", "--limit", "0"]);
+    assert!(code == 2 && !err.contains("no run in"), "{code} {out} {err}");
+}
+
+#[test]
+fn a_task_that_could_not_be_made_is_in_the_report() {
+    let home = Home::new();
+    let path = home.flow().join("flow.yaml");
+    let text = "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nmetadata: {name: w}\nspec:\n  entrypoint: main\n  templates:\n  \
+         - name: main\n    dag:\n      tasks:\n      - {name: a, template: e, when: 'false'}\n      \
+         - {name: b, template: p, depends: a, arguments: {parameters: [{name: p, value: '{{tasks.a.outputs.parameters.o}}'}]}}\n  \
+         - {name: e, container: {image: host, command: ['true']}, outputs: {parameters: [{name: o, valueFrom: {path: /o}}]}}\n  \
+         - {name: p, inputs: {parameters: [{name: p}]}, container: {image: host, command: ['true']}}\n";
+    fs::write(&path, text).expect("file");
+    let (code, _, err) = home.run(&["run", path.to_str().expect("UTF-8")]);
+    assert!(code == 1 && err.contains("✖ w.b: task 'w.b' errored: inputs.parameters.p"), "{code} {err}");
+    assert!(!err.contains("towpath logs"), "{err}");
+}
+
+#[test]
+fn explain_names_who_holds_the_places() {
+    let home = Home::new();
+    for name in ["first", "second"] {
+        let file = home.file(&format!("{{name: {name}}}"), "sleep 600");
+        assert_eq!(home.run(&["run", "--no-watch", "-j", "1", &file]).0, 0);
+    }
+    let start = Instant::now();
+    loop {
+        let (code, out, err) = home.run(&["explain", "second"]);
+        assert!(code == 0 && start.elapsed() < Duration::from_secs(30), "{code} {out} {err}");
+        if out.contains("second: waits for a place") && out.contains("places are taken by first\n") {
+            break;
+        }
+    }
+}

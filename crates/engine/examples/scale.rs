@@ -105,6 +105,7 @@ fn plan(body: Body, parallelism: Option<u32>) -> Plan {
         templates: vec![template("leaf", Body::Leaf(leaf), None), template("main", body, parallelism)],
         parallelism,
         active_deadline_s: None,
+        shutdown: None,
         by_reference: false,
         priority: 0,
         service_account: String::new(),

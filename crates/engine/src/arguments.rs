@@ -176,8 +176,9 @@ fn artifact(declared: &Artifact, given: &Given, callee: &Scope<'_>) -> Result<Na
     let path = resolve(&declared.path, callee, Strictness::Lenient)?;
     let found = given.artifacts.iter().find(|(name, _)| *name == declared.name).map(|(_, found)| found.clone());
     let found = match (found, &declared.location) {
-        (Some(None), _) if declared.optional => None,
-        (Some(None), _) => return Err(format!("inputs.artifacts.{} missing location information", declared.name)),
+        (Some(None), Some(location)) => Some(located(&declared.name, location, callee)?),
+        (Some(None), None) if declared.optional => None,
+        (Some(None), None) => return Err(format!("inputs.artifacts.{} missing location information", declared.name)),
         (Some(Some(found)), _) => found,
         (None, Some(location)) => Some(located(&declared.name, location, callee)?),
         (None, None) => None,

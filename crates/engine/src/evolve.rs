@@ -11,7 +11,7 @@ use crate::targets;
 use alloc::sync::Arc;
 use model::event::{AttemptEnded, LoopOpened, NodeAdded, NodeEnded, Recorded, Site};
 use model::plan::Body as PlanBody;
-use model::{Event, NodeId, NodeKind, Phase, RunPhase, RunRecord, TemplateId, Time};
+use model::{Event, NodeId, NodeKind, Outputs, Phase, RunPhase, RunRecord, TemplateId, Time};
 
 pub fn evolve(state: &mut State, recorded: &Recorded) {
     state.now = recorded.at;
@@ -367,6 +367,7 @@ fn node_ended(state: &mut State, ended: &NodeEnded, at: Time) {
             state.open_attempts.remove(&id);
         }
     }
+    export(state, &ended.outputs);
     refresh_willing(state, id);
     count_failure(state, id);
     if let Some(container) = state.container(id) {
@@ -379,6 +380,19 @@ fn node_ended(state: &mut State, ended: &NodeEnded, at: Time) {
         }
         release_dependents(state, container, task);
         refresh_willing(state, container);
+    }
+}
+
+/// What the whole run sees of a node's outputs from now on.
+fn export(state: &mut State, outputs: &Outputs) {
+    for global in &outputs.globals {
+        if global.is_artifact {
+            let named = outputs.artifacts.iter().find(|named| named.name == global.of);
+            state.global_artifacts.extend(named.map(|named| (global.name.clone(), named.clone())));
+        } else if let Some(value) = outputs.parameter(&global.of) {
+            let name = alloc::format!("workflow.outputs.parameters.{}", global.name);
+            Arc::make_mut(&mut state.globals).insert(name, expr::Value::str(value));
+        }
     }
 }
 

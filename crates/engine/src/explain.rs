@@ -2,7 +2,7 @@
 //! It must never guess: every answer is read off the state.
 
 use crate::sites;
-use crate::state::{Body, State};
+use crate::state::{Body, Node, State};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -49,6 +49,12 @@ pub fn explain(state: &State, id: NodeId) -> Reason {
         Body::Dag(dag) => children(state, dag.tasks.iter().flatten().copied()),
         Body::Nothing => Reason::Suspended,
     }
+}
+
+/// Leaves whose attempts have a place: started, and not ended.
+pub fn placed(state: &State) -> impl Iterator<Item = &Node> {
+    let open = state.open_attempts.iter().map(|id| state.node(*id));
+    open.filter(|node| node.attempt().is_some_and(|attempt| attempt.epoch.is_some() && !attempt.ended))
 }
 
 fn children(state: &State, of: impl Iterator<Item = NodeId>) -> Reason {

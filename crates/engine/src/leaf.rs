@@ -3,7 +3,9 @@
 
 use crate::arguments::SUB_PATH;
 use crate::loops;
+use crate::outputs;
 use crate::quantity;
+use crate::results;
 use crate::retry;
 use crate::scope::{Reach, Scope, Strictness, output_paths, resolve};
 use crate::state::{Body, State};
@@ -111,9 +113,23 @@ pub(crate) fn key(state: &State, id: NodeId) -> AttemptKey {
     AttemptKey { run: state.record().id.clone(), node: id, n }
 }
 
-/// Checks, before a node is made of it, that the leaf's texts resolve.
+/// Checks that the expressions of a boundary's call sites can be read: upstream reads all of them when it binds the template's
+/// inputs.
+fn check_calls(template: &Template) -> Result<(), String> {
+    let texts = results::texts(template);
+    for tag in texts.iter().flat_map(|text| expr::template::tags(text)) {
+        if let expr::template::TagKind::Expression(source) = &tag.kind
+            && let Err(error) = expr::lang::identifiers(source)
+        {
+            return Err(format!("failed to evaluate expression: {}", error.with_snippet(source)));
+        }
+    }
+    Ok(())
+}
+
+/// Checks, before a node is made of it, that the template's texts resolve.
 pub(crate) fn check(template: &Template, scope: &Scope<'_>) -> Result<(), String> {
-    let PlanBody::Leaf(leaf) = &template.body else { return Ok(()) };
+    let PlanBody::Leaf(leaf) = &template.body else { return check_calls(template) };
     let texts = leaf.command.iter().chain(&leaf.args).chain(&leaf.source).chain(&leaf.working_dir);
     let env = leaf.env.iter().map(|e| &e.value);
     for text in texts.chain(env).chain([&leaf.image]) {
@@ -222,10 +238,13 @@ pub(crate) fn meaning(state: &State, id: NodeId, outcome: &Outcome) -> (Phase, S
         exit_code,
         parameters: outcome.parameters.clone(),
         artifacts: outcome.artifacts.clone(),
+        globals: Vec::new(),
     };
     if let Some(template) = state.template_of(id) {
         literal_outputs(state, id, template, &mut outputs);
         name_keys(state, id, template, &mut outputs);
+        let node = state.node(id);
+        outputs.globals = outputs::globals(template, &scope(state, template, &node.name, &node.inputs), &outputs);
     }
     (phase, message, outputs)
 }

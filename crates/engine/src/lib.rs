@@ -41,5 +41,5 @@ pub use commands::{next_wake, outstanding};
 pub use decide::decide;
 pub use draft::{Decided, Draft, Held};
 pub use evolve::{evolve, fold};
-pub use explain::{Reason, explain};
+pub use explain::{Reason, explain, placed};
 pub use state::{Attempt, Body, Node, State};

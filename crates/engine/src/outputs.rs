@@ -5,10 +5,11 @@ use crate::scope::{Reach, Scope, Strictness, evaluate, evaluate_artifact, resolv
 use crate::state::State;
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 use expr::{Scope as _, Value};
-use model::node::{NamedArtifact, Parameter};
+use model::node::{Global, NamedArtifact, Parameter};
 use model::plan::{OutputArtifact, OutputParameter, OutputSource, Template};
-use model::{NodeId, Outputs};
+use model::{NodeId, Outputs, Text};
 
 /// The outputs of a steps or DAG node. The error is the node's message.
 pub(crate) fn of_boundary(state: &State, id: NodeId, template: &Template) -> Result<Outputs, String> {
@@ -24,7 +25,24 @@ pub(crate) fn of_boundary(state: &State, id: NodeId, template: &Template) -> Res
             outputs.artifacts.push(named);
         }
     }
+    outputs.globals = globals(template, &scope, &outputs);
     Ok(outputs)
+}
+
+/// Which of a node's outputs the whole run sees (upstream `addOutputsToGlobalScope`): those that are there and have a
+/// `globalName`.
+pub(crate) fn globals(template: &Template, scope: &Scope<'_>, outputs: &Outputs) -> Vec<Global> {
+    let global = |name: &str, of: &str, is_artifact| {
+        let name = resolve(&Text::new(name), scope, Strictness::Lenient).ok()?;
+        Some(Global { name, of: of.into(), is_artifact })
+    };
+    let parameters = template.outputs.parameters.iter().filter(|declared| outputs.parameter(&declared.name).is_some());
+    let parameters = parameters.map(|declared| (&declared.global_name, &declared.name, false));
+    let there = |name: &str| outputs.artifacts.iter().any(|named| named.name == name && named.artifact.is_some());
+    let artifacts = template.outputs.artifacts.iter().filter(|declared| there(&declared.name));
+    let artifacts = artifacts.map(|declared| (&declared.global_name, &declared.name, true));
+    let named = parameters.chain(artifacts).filter(|(name, _, _)| !name.is_empty());
+    named.filter_map(|(name, of, is_artifact)| global(name, of, is_artifact)).collect()
 }
 
 fn parameter_value(parameter: &OutputParameter, scope: &Scope<'_>) -> Result<Option<String>, String> {

@@ -42,7 +42,12 @@ pub fn expand(task: &Task, vars: &BTreeMap<String, Value>) -> Result<Vec<Child>,
         let name = loops::child_name(&task.name, index, &item);
         let scope = Scope { item: Some(&item), ..scope(&state, vars) };
         let strictness = if sites::is_plainly_false(task) { Strictness::Lenient } else { Strictness::Strict };
-        let values = values(give(&task.arguments, &scope, strictness)?);
+        let given = give(&task.arguments, &scope, strictness)?;
+        let mut values = values(given.clone());
+        // What is absent stays as it is written.
+        let absent = given.parameters.iter().filter(|(_, argument)| *argument == Argument::Absent);
+        let written = |name: &str| task.arguments.parameters.iter().find(|p| p.name == name)?.value.as_ref();
+        values.extend(absent.filter_map(|(name, _)| Some((name.clone(), written(name)?.0.clone()))));
         let when = task.when.as_ref().map(|when| resolve(when, &scope, Strictness::Strict)).transpose()?;
         Ok(Child { name, when: when.unwrap_or_default(), values })
     };

@@ -7,14 +7,23 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use model::plan::{Arguments, Body, OutputSource, Task, Template, With};
 
-/// Names of the call sites of a steps or DAG template whose result is referred to somewhere in it.
-pub(crate) fn wanted(template: &Template) -> BTreeSet<String> {
+/// The texts of the call sites of a steps or DAG template.
+pub(crate) fn texts(template: &Template) -> Vec<&str> {
     let mut texts: Vec<&str> = Vec::new();
     match &template.body {
         Body::Steps(groups) => groups.iter().flatten().for_each(|task| of_task(task, &mut texts)),
         Body::Dag(dag) => dag.tasks.iter().for_each(|task| of_task(task, &mut texts)),
-        _ => return BTreeSet::new(),
+        _ => {}
     }
+    texts
+}
+
+/// Names of the call sites of a steps or DAG template whose result is referred to somewhere in it.
+pub(crate) fn wanted(template: &Template) -> BTreeSet<String> {
+    if !matches!(template.body, Body::Steps(_) | Body::Dag(_)) {
+        return BTreeSet::new();
+    }
+    let mut texts = texts(template);
     for parameter in &template.outputs.parameters {
         match &parameter.source {
             OutputSource::Parameter(text) | OutputSource::Value(text) => texts.push(&text.0),

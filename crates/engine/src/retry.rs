@@ -161,20 +161,43 @@ pub fn duration_us(text: &str) -> Result<i64, String> {
     }
 }
 
-/// A span in the two largest units (upstream `humanize.Duration`).
+const MINUTE: i64 = 60;
+const HOUR: i64 = 60 * MINUTE;
+const DAY: i64 = 24 * HOUR;
+const WEEK: i64 = 7 * DAY;
+const MONTH: i64 = 30 * DAY;
+const YEAR: i64 = 12 * MONTH;
+
+/// How a span below so many seconds is called: its unit, and how many seconds that has (go-humanize's table).
+const MAGNITUDES: [(i64, &str, i64); 7] = [
+    (MINUTE, "second", 1),
+    (HOUR, "minute", MINUTE),
+    (DAY, "hour", HOUR),
+    (WEEK, "day", DAY),
+    (MONTH, "week", WEEK),
+    (YEAR, "month", MONTH),
+    (37 * YEAR, "year", YEAR),
+];
+
+/// A span in its largest unit, and the rest of a day, an hour or a minute in the unit below (upstream `humanize.Duration`).
 fn humanised(us: i64) -> String {
-    const UNITS: [(&str, i64); 6] =
-        [("year", 31_536_000), ("month", 2_592_000), ("week", 0), ("day", 86_400), ("hour", 3_600), ("minute", 60)];
+    // A Go duration holds no more.
+    let us = us.min(i64::MAX / 1000);
     let seconds = (us + Time::SECOND_US / 2) / Time::SECOND_US;
     let plural = |count: i64, unit: &str| format!("{count} {unit}{}", if count == 1 { "" } else { "s" });
-    let units: alloc::vec::Vec<_> = UNITS.iter().filter(|(_, span)| *span > 0).collect();
-    for (i, (unit, span)) in units.iter().enumerate() {
-        if seconds >= *span {
-            let (below, below_span) = units.get(i + 1).map_or(("second", 1), |(unit, span)| (*unit, *span));
-            return format!("{} {}", plural(seconds / span, unit), plural(seconds % span / below_span, below));
-        }
-    }
-    plural(seconds, "second")
+    let large = match MAGNITUDES.iter().find(|(below, _, _)| seconds < *below) {
+        Some((_, "year", _)) if seconds < 18 * MONTH => plural(1, "year"),
+        Some((_, "year", _)) if seconds < 2 * YEAR => plural(2, "year"),
+        Some((_, unit, span)) => plural(seconds / span, unit),
+        None => "a long while".to_string(),
+    };
+    let rest = match seconds {
+        ..MINUTE => return large,
+        MINUTE..HOUR => plural(seconds % MINUTE, "second"),
+        HOUR..DAY => plural(seconds / MINUTE % 60, "minute"),
+        _ => plural(seconds / HOUR % 24, "hour"),
+    };
+    format!("{large} {rest}")
 }
 
 /// Evaluates the expression over `lastRetry.*` and `retries`, all strings.
@@ -224,4 +247,21 @@ fn is_transient(message: &str) -> bool {
         "http2: client connection lost",
     ];
     TRANSIENT.iter().any(|text| message.contains(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_told_in_two_units() {
+        let told = |seconds: i64| humanised(seconds * Time::SECOND_US);
+        assert_eq!(told(1), "1 second");
+        assert_eq!(told(90 * MINUTE), "1 hour 30 minutes");
+        assert_eq!(told(150 * HOUR), "6 days 6 hours");
+        assert_eq!(told(10 * DAY), "1 week 0 hours");
+        assert_eq!(told(1_500 * HOUR), "2 months 12 hours");
+        assert_eq!(told(10_000 * HOUR), "1 year 16 hours");
+        assert_eq!(humanised(i64::MAX), "a long while 23 hours");
+    }
 }

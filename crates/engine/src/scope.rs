@@ -228,6 +228,9 @@ impl<'a> Scope<'a> {
             let named = self.inputs?.artifacts.iter().find(|a| a.name == name)?;
             return Some(named.artifact.is_some().then(|| named.clone()));
         }
+        if let Some(name) = key.strip_prefix("workflow.outputs.artifacts.") {
+            return self.state.global_artifacts.get(name).map(|named| Some(named.clone()));
+        }
         let rest = key.strip_prefix(self.siblings_prefix())?.strip_prefix('.')?;
         let (name, field) = rest.split_once('.')?;
         match self.field_of(name, field)? {
@@ -242,6 +245,9 @@ impl<'a> Scope<'a> {
         let mark = map.get(ARTIFACT)?.as_str()?.to_string();
         if let Some(name) = mark.strip_prefix("inputs/") {
             return self.inputs?.artifacts.iter().find(|a| a.name == name).cloned();
+        }
+        if let Some(name) = mark.strip_prefix("global/") {
+            return self.state.global_artifacts.get(name).cloned();
         }
         let (id, name) = mark.split_once('/')?;
         let node = self.state.nodes.get(id.parse::<usize>().ok()?)?;
@@ -333,7 +339,7 @@ impl expr::Scope for Scope<'_> {
             "inputs" => self.input(key),
             "item" => {
                 let item = self.item?;
-                if rest.is_empty() {
+                if key == head {
                     Some(Value::str(item.text.clone()))
                 } else {
                     item.fields.get(rest).map(|v| Value::str(v.clone()))
@@ -349,6 +355,12 @@ impl expr::Scope for Scope<'_> {
 
     fn all(&self) -> Vec<(String, Value)> {
         let mut all: Vec<(String, Value)> = self.state.globals.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+        if self.marks {
+            let artifacts = self.state.global_artifacts.keys();
+            all.extend(
+                artifacts.map(|name| (format!("workflow.outputs.artifacts.{name}"), mark(format!("global/{name}")))),
+            );
+        }
         if let Some(inputs) = self.inputs {
             for parameter in &inputs.parameters {
                 all.push((format!("inputs.parameters.{}", parameter.name), Value::str(parameter.value.clone())));
@@ -394,7 +406,15 @@ pub(crate) fn resolve(text: &Text, scope: &Scope<'_>, strictness: Strictness) ->
         Strictness::Siblings => expr::template::Mode::Prefixes(&["steps", "tasks"]),
         Strictness::Strict => expr::template::Mode::Strict,
     };
-    expr::template::replace(&text.0, scope, mode, &context(scope.state)).map_err(|error| error.message)
+    // Upstream replaces in the template's JSON, whose last braces close every tag that is open: it names nothing, and stays.
+    let open = if strictness == Strictness::Lenient { expr::template::unclosed(&text.0) } else { None };
+    let (closed, rest) = text.0.split_at(open.unwrap_or(text.0.len()));
+    let replaced = expr::template::replace(closed, scope, mode, &context(scope.state));
+    replaced.map(|replaced| replaced + rest).map_err(|error| match error.invalid {
+        // A loop's child is read without a word of its own.
+        Some(reason) if strictness == Strictness::Strict => reason,
+        _ => error.message,
+    })
 }
 
 /// The one simple tag that a text consists of, if it does.

@@ -66,7 +66,11 @@ impl Due<'_> {
 pub(crate) fn resolve_due(state: &State, due: &Due<'_>) -> Result<Ready, String> {
     let scope = Scope::of_site(state, due.boundary, due.reach, due.item.as_ref());
     // The tags of a loop's child have all been bound once its item is.
-    let strictness = if due.item.is_some() { Strictness::Strict } else { Strictness::Siblings };
+    let strictness = match &due.item {
+        Some(_) if is_plainly_false(due.task) => Strictness::Lenient,
+        Some(_) => Strictness::Strict,
+        None => Strictness::Siblings,
+    };
     if let Some(message) = skipped(due.task, &scope, strictness)? {
         return Ok(Ready::Skip(message));
     }
@@ -102,9 +106,10 @@ pub(crate) fn open_with(task: &Task, scope: &Scope<'_>) -> Result<Items, String>
     }
 }
 
-/// Whether the call never runs, whatever its references come to: its `when` has no tags and is false.
+/// Whether the `when` is false as it is written, so that the references of the call need not resolve. (Upstream asks this of the
+/// text before its tags are replaced: `'{{item}}' == 'a'` is false so, and nothing of it must resolve then.)
 pub(crate) fn is_plainly_false(task: &Task) -> bool {
-    task.when.as_ref().is_some_and(|when| !when.has_tags() && expr::when::evaluate(&when.0) == Ok(false))
+    task.when.as_ref().is_some_and(|when| expr::when::evaluate(&when.0) == Ok(false))
 }
 
 /// Resolves the references of a loop's arguments as far as they do not need an item.

@@ -8,7 +8,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use model::event::{Items, Placement, Site};
 use model::input::{Epoch, Shutdown};
-use model::node::Inputs;
+use model::node::{Inputs, NamedArtifact};
 use model::plan::{Body as PlanBody, Dag, Plan, Task, Template};
 use model::{ArtifactRef, NodeId, NodeKind, Outputs, Phase, RunPhase, RunRecord, TemplateId, Time};
 
@@ -26,6 +26,8 @@ pub struct State {
     pub(crate) deadline_exceeded: bool,
     /// `workflow.*`, computed once from the record.
     pub(crate) globals: Arc<BTreeMap<String, expr::Value>>,
+    /// `workflow.outputs.artifacts.NAME`.
+    pub(crate) global_artifacts: BTreeMap<String, NamedArtifact>,
     /// The dependency graph of each DAG template, computed once from the plan.
     pub(crate) graphs: Arc<BTreeMap<TemplateId, Graph>>,
     /// Per template: the call sites whose result is kept, computed once from the plan.

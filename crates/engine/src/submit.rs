@@ -6,6 +6,7 @@ use crate::draft::Draft;
 use crate::globals;
 use crate::invoke::{self, Call};
 use crate::scope::{Scope, Strictness, resolve};
+use crate::stop;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use model::artifact::{ArtifactRef, Content};
@@ -35,7 +36,11 @@ pub(crate) fn submit(draft: &mut Draft<'_>, record: &RunRecord) -> Result<(), Re
         Ok(inputs) => invoke::invoke(draft, call, inputs),
         Err(reason) => invoke::add_ended(draft, call, Phase::Error, reason),
     };
-    Ok(())
+    // The document may say that it is stopped (`spec.shutdown`).
+    match record.plan.shutdown {
+        Some(strategy) => stop::shut_down(draft, strategy, "the workflow"),
+        None => Ok(()),
+    }
 }
 
 fn check_parameters(record: &RunRecord) -> Result<(), Refusal> {

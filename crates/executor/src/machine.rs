@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-/// For `doctor`, and for admission.
+/// What admission counts with, and what people are told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Machine {
     /// Cpus that this process may use.

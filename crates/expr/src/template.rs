@@ -53,6 +53,8 @@ pub struct TemplateError {
     pub message: String,
     /// A variable is missing, so it may work later (upstream's `IsMissingVariableErr`).
     pub missing: bool,
+    /// What Go's JSON says of the text with the values put in, where it is no JSON any more.
+    pub invalid: Option<String>,
 }
 
 impl TemplateError {
@@ -61,7 +63,7 @@ impl TemplateError {
         let missing = message.contains("failed to resolve {{")
             || message.contains(" is missing")
             || message.contains("variable not in env");
-        TemplateError { message, missing }
+        TemplateError { message, missing, invalid: None }
     }
 }
 
@@ -110,6 +112,18 @@ pub fn tags(text: &str) -> Vec<Tag> {
     found
 }
 
+/// Where a tag begins that has no end.
+pub fn unclosed(text: &str) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        let open = at + text[at..].find(OPEN)?;
+        match text[open..].find(CLOSE) {
+            Some(close) => at = open + close + CLOSE.len(),
+            None => return Some(open),
+        }
+    }
+}
+
 /// True if a text has a tag, closed or not.
 pub fn has_tags(text: &str) -> bool {
     text.contains(OPEN)
@@ -145,7 +159,9 @@ pub fn replace_json(raw: &str, vars: &dyn Scope, mode: Mode<'_>, context: &Conte
     let mut replacer = Replacer { vars, mode, context, environment: None, left: context.bytes_max };
     let replaced = replacer.run(raw)?;
     if !json::is_valid(&replaced) {
-        return Err(TemplateError::new("cannot finish template replacement because the result was invalid JSON"));
+        let message = "cannot finish template replacement because the result was invalid JSON";
+        let invalid = json::decode(&replaced, json::Numbers::Float).err();
+        return Err(TemplateError { invalid, ..TemplateError::new(message) });
     }
     Ok(replaced)
 }
@@ -343,5 +359,6 @@ mod tests {
         let simple = |name: &str| TagKind::Simple(name.to_owned());
         assert_eq!(kinds, [simple("x"), TagKind::Expression("1".to_owned()), simple("b")]);
         assert!(tags("{{").is_empty() && has_tags("{{"));
+        assert_eq!((unclosed("{{a}} {{b"), unclosed("{{a}}"), unclosed("a")), (Some(6), None, None));
     }
 }

@@ -148,6 +148,19 @@ pub struct Outputs {
     pub parameters: Vec<Parameter>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub artifacts: Vec<NamedArtifact>,
+    /// Which of them the whole run sees, and under which name (`globalName`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub globals: Vec<Global>,
+}
+
+/// An output that the whole run sees as `workflow.outputs.…`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Global {
+    pub name: String,
+    /// The name of the output.
+    pub of: String,
+    #[serde(default)]
+    pub is_artifact: bool,
 }
 
 impl Inputs {

@@ -2,6 +2,7 @@
 //! It must never know the syntax that it was written in, nor hold an `Option` that stands for a default of the language.
 
 use crate::ids::TemplateId;
+use crate::input::Shutdown;
 use crate::text::Text;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -29,6 +30,9 @@ pub struct Plan {
     pub active_deadline_s: Option<i64>,
     pub priority: i32,
     pub service_account: String,
+    /// `spec.shutdown`: the run is stopped as soon as it is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shutdown: Option<Shutdown>,
     /// The workflow consists of a `workflowTemplateRef`: Argo's status leaves its own name out of `templateScope` then.
     #[serde(default)]
     pub by_reference: bool,
@@ -291,7 +295,7 @@ pub struct OutputParameter {
     pub source: OutputSource,
     /// `valueFrom.default`.
     pub default: Option<Text>,
-    /// `globalName`, "" if none. (The language's second part.)
+    /// `globalName`, "" if none; it may have tags.
     pub global_name: String,
 }
 

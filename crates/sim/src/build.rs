@@ -29,6 +29,7 @@ impl Plans {
             templates: self.0,
             parallelism: None,
             active_deadline_s: None,
+            shutdown: None,
             by_reference: false,
             priority: 0,
             service_account: String::new(),

@@ -30,7 +30,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("W0405", "an argument that the template does not take"),
     ("E0406", "an argument's value from where it cannot come"),
     ("E0407", "an artifact with two sources"),
-    ("W0408", "a given parameter that the workflow does not have"),
+    ("E0408", "a given parameter that the workflow does not have"),
     ("W0409", "an expression that cannot be read"),
     ("W0410", "a path that is not there for an expression"),
     ("W0412", "a number, duration or list that cannot be read"),

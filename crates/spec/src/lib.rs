@@ -65,4 +65,6 @@ pub struct DocumentInfo {
     pub name: String,
     pub file: String,
     pub line: u32,
+    /// Of a kind that is checked; the others are only named.
+    pub is_read: bool,
 }

@@ -332,7 +332,7 @@ fn options_replace_what_the_document_says() {
         name: Some("given".into()),
         namespace: Some("ns".into()),
         labels: [("l".to_owned(), "v".to_owned())].into(),
-        parameters: [("p".to_owned(), "1".to_owned()), ("pp".to_owned(), "2".to_owned())].into(),
+        parameters: [("p".to_owned(), "1".to_owned())].into(),
         lint: false,
     };
     let compiled = compiled(&[&text], &options);
@@ -340,8 +340,19 @@ fn options_replace_what_the_document_says() {
     assert_eq!(plan.template(plan.entrypoint).name, "b");
     assert_eq!((plan.metadata.name.as_str(), plan.metadata.generate_name.as_str()), ("given", ""));
     assert_eq!((plan.metadata.namespace.as_str(), plan.metadata.labels["l"].as_str()), ("ns", "v"));
-    let told: Vec<&str> = compiled.diagnostics.iter().map(|d| d.message.as_str()).collect();
-    assert_eq!(told, ["the workflow has no parameter `pp`"]);
+    assert_eq!(compiled.diagnostics, []);
+}
+
+#[test]
+fn a_value_for_a_parameter_that_is_not_there_is_an_error() {
+    let text = format!(
+        "{HEAD}spec: {{entrypoint: a, arguments: {{parameters: [{{name: epochs, value: 1}}]}}, templates: [{{name: a, container: {{image: i}}}}]}}\n"
+    );
+    let options = Options { parameters: [("epoch".to_owned(), "2".to_owned())].into(), ..Options::default() };
+    let compiled = compile(&[SourceFile { name: "f".into(), text }], &options);
+    assert!(compiled.plans.is_empty());
+    let told: Vec<_> = compiled.diagnostics.iter().map(|d| (d.code, d.help.as_deref())).collect();
+    assert_eq!(told, [("E0408", Some("did you mean `epochs`?"))]);
 }
 
 #[test]
@@ -366,4 +377,35 @@ fn json_documents_keep_the_spelling_of_their_numbers() {
     let text = r#"{"apiVersion":"argoproj.io/v1alpha1","kind":"Workflow","metadata":{"name":"j"},
         "spec":{"entrypoint":"m","templates":[{"name":"m","container":{"image":"i"}}]}}"#;
     assert_eq!(compiled(&[text], &Options::default()).plans.len(), 1);
+}
+
+#[test]
+fn resources_of_the_pod_and_patches_reach_the_container() {
+    let plan = plan(
+        "spec:
+  entrypoint: m
+  podResources: {limits: {cpu: 1, memory: 512Mi}, requests: {cpu: 100m}}
+  podSpecPatch: |
+    containers: [{name: main, resources: {limits: {memory: '{{workflow.parameters.m}}'}}}]
+  arguments: {parameters: [{name: m, value: 1Gi}]}
+  templates:
+  - {name: m, steps: [[{name: a, template: a}, {name: b, template: b}]]}
+  - {name: a, container: {image: i, resources: {limits: {cpu: 2}}}}
+  - name: b
+    podResources: {limits: {cpu: 3}}
+    podSpecPatch: '{\"containers\": [{\"name\": \"main\", \"resources\": {\"requests\": {\"cpu\": 4}}}]}'
+    container: {image: i}
+",
+    );
+    let said = |name: &str| {
+        let template = plan.template(plan.find(&Scope::Local, name).expect("there"));
+        let Body::Leaf(leaf) = &template.body else { panic!() };
+        let amount = |map: &std::collections::BTreeMap<String, model::Text>, key: &str| {
+            map.get(key).map_or(String::new(), |text| text.as_str().to_owned())
+        };
+        let (limits, requests) = (&leaf.resources.limits, &leaf.resources.requests);
+        [amount(limits, "cpu"), amount(limits, "memory"), amount(requests, "cpu")]
+    };
+    assert_eq!(said("a"), ["2", "{{workflow.parameters.m}}", "100m"]);
+    assert_eq!(said("b"), ["3", "{{workflow.parameters.m}}", "4"]);
 }

@@ -92,7 +92,7 @@ impl Reader {
         self.with_table(table, |connection, path| rows::find(connection, path, table, key))
     }
 
-    /// What is damaged, in words; empty if all is sound. Reads the whole store: for `towpath doctor`.
+    /// What is damaged, in words; empty if all is sound. Reads the whole store.
     pub fn quick_check(&self) -> Result<Vec<String>, StoreError> {
         self.with(|connection, path| {
             let mut findings = check::structure(connection).at(path)?;

@@ -211,7 +211,7 @@ pub fn workflow(history: &History) -> Option<Workflow> {
                 let (done, all) = progress::of_run(history);
                 format!("{done}/{all}")
             },
-            outputs: ArgoOutputs::default(),
+            outputs: outputs(&history.globals),
             nodes: nodes.collect(),
         },
     })

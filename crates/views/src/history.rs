@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use model::attempt::Usage;
 use model::event::{Items, NodeAdded, Placement, Recorded, Site};
 use model::input::Shutdown;
-use model::node::Inputs;
+use model::node::{Inputs, NamedArtifact, Parameter};
 use model::plan::Template;
 use model::record::EnvironmentLock;
 use model::{Event, Exit, NodeId, NodeKind, Outputs, Phase, RunPhase, RunRecord, TemplateId, Time};
@@ -25,6 +25,8 @@ pub struct History {
     pub shutdown: Option<(Shutdown, String)>,
     pub deadline_exceeded: bool,
     pub environments: Vec<EnvironmentLock>,
+    /// What nodes made known to the whole run, under their global names.
+    pub globals: Outputs,
     /// How many events were folded: the number of the next one.
     pub events: u64,
 }
@@ -130,6 +132,7 @@ impl History {
                 view.message.clone_from(&ended.message);
                 view.outputs = ended.outputs.clone();
                 view.ended_at = Some(at);
+                self.export(&ended.outputs);
             }
             Event::LoopOpened(opened) => self.nodes[opened.node.index()].items += Items::len(&opened.items),
             Event::RetryDelayed { node, message, .. } => self.nodes[node.index()].message.clone_from(message),
@@ -142,6 +145,21 @@ impl History {
                 self.message.clone_from(message);
                 self.outputs = outputs.clone();
                 self.ended_at = Some(at);
+            }
+        }
+    }
+
+    /// The last of a name counts.
+    fn export(&mut self, outputs: &Outputs) {
+        for global in &outputs.globals {
+            let name = global.name.clone();
+            if global.is_artifact {
+                let named = outputs.artifacts.iter().find(|named| named.name == global.of);
+                self.globals.artifacts.retain(|known| known.name != name);
+                self.globals.artifacts.extend(named.map(|named| NamedArtifact { name, ..named.clone() }));
+            } else if let Some(value) = outputs.parameter(&global.of) {
+                self.globals.parameters.retain(|known| known.name != name);
+                self.globals.parameters.push(Parameter { name, value: value.into() });
             }
         }
     }

@@ -7,9 +7,11 @@ extern crate alloc;
 pub mod argo;
 pub mod edges;
 pub mod history;
+pub mod names;
 pub mod progress;
 pub mod rows;
 pub mod stamp;
 
 pub use argo::workflow;
 pub use history::{History, NodeView, RunState};
+pub use names::Names;

@@ -1,5 +1,5 @@
 //! The rows that are kept beside the logs: `runs` for lists, `refs` for what holds which digest.
-//! It must never be read as the truth: `doctor --rebuild` makes them again.
+//! It must never be read as the truth: folding the logs again makes the same rows.
 
 use crate::history::RunState;
 use alloc::collections::BTreeSet;

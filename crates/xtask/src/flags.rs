@@ -19,6 +19,11 @@ impl Flags {
         self.0.len() < before
     }
 
+    /// Whether help is asked for.
+    pub fn wants_help(&self) -> bool {
+        self.0.iter().any(|word| word == "--help" || word == "-h")
+    }
+
     /// Takes `name VALUE` or `name=VALUE`; the last one counts.
     pub fn value(&mut self, name: &str) -> Result<Option<String>> {
         let mut value = None;

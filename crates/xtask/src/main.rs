@@ -15,42 +15,87 @@ mod tidy;
 use flags::Flags;
 use std::process::ExitCode;
 
-const USAGE: &str = "\
-usage: cargo xtask COMMAND
+struct Chore {
+    name: &'static str,
+    main: fn(&mut Flags) -> anyhow::Result<bool>,
+    usage: &'static str,
+}
 
-  test [--all]                      what the tests need, oracle floors, cargo test; --all: every check that CI makes
+const CHORES: &[Chore] = &[
+    Chore {
+        name: "test",
+        main: suite::main,
+        usage: "\
+  test [--all]
+      what the tests need, oracle floors, cargo test; --all: every check that CI makes",
+    },
+    Chore {
+        name: "oracle",
+        main: oracle::main,
+        usage: "\
   oracle [DIR] [--table NAME] [--wrong N] [--check]
-                                    every row of the oracle tables in DIR, right and wrong counted per table
+      every row of the oracle tables in DIR (default: the corpus beside the checkout, or in TOWPATH_CORPUS), right and wrong
+      counted per table; --wrong: how many wrong rows are shown; --check: fails where a table falls below its floor",
+    },
+    Chore {
+        name: "conformance",
+        main: conformance::main,
+        usage: "\
   conformance [--manifests DIR --golden DIR] [--only STEM] [--release] [--check]
-                                    node trees of the real binary against recorded ones
+      node trees of the real binary against recorded ones",
+    },
+    Chore {
+        name: "sim",
+        main: simulation::main,
+        usage: "\
   sim [--seeds N [--from S] | --seed S [-v] | --planted]
-                                    the seeded simulator; --planted: does it find the bugs that are planted for it?
-  kill [--rounds N] [--seed S]      rounds of kill -9 of random processes of ours, each history checked
+      the seeded simulator; --planted: does it find the bugs that are planted for it?",
+    },
+    Chore {
+        name: "kill",
+        main: kill::main,
+        usage: "\
+  kill [--rounds N] [--seed S]
+      rounds of kill -9 of random processes of ours, each history checked",
+    },
+    Chore {
+        name: "bench",
+        main: bench::main,
+        usage: "\
   bench [--rounds N] [--tasks N] [--chain N] [--binary PATH]
-                                    the ratios of docs/performance.md
-  tidy                              the rules of ARCHITECTURE.md and STYLE.md that a machine can check";
+      the ratios of docs/performance.md",
+    },
+    Chore {
+        name: "tidy",
+        main: tidy::main,
+        usage: "\
+  tidy
+      the rules of ARCHITECTURE.md and STYLE.md that a machine can check",
+    },
+];
+
+fn usage() -> String {
+    let chores: Vec<String> = CHORES.iter().map(|chore| format!("  {}", chore.usage)).collect();
+    format!("usage: cargo xtask COMMAND\n\n{}", chores.join("\n"))
+}
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let command = arguments.next().unwrap_or_default();
     let mut flags = Flags::new(arguments.collect());
-    let outcome = match command.as_str() {
-        "test" => suite::main(&mut flags),
-        "oracle" => oracle::main(&mut flags),
-        "conformance" => conformance::main(&mut flags),
-        "sim" => simulation::main(&mut flags),
-        "kill" => kill::main(&mut flags),
-        "bench" => bench::main(&mut flags),
-        "tidy" => tidy::main(&mut flags),
-        "help" | "-h" | "--help" => {
-            println!("{USAGE}");
-            return ExitCode::SUCCESS;
-        }
-        _ => {
-            eprintln!("{USAGE}");
-            return ExitCode::from(2);
-        }
+    if matches!(&*command, "help" | "-h" | "--help") {
+        println!("{}", usage());
+        return ExitCode::SUCCESS;
+    }
+    let Some(chore) = CHORES.iter().find(|chore| chore.name == command) else {
+        eprintln!("{}", usage());
+        return ExitCode::from(2);
     };
+    if flags.wants_help() {
+        println!("usage: cargo xtask {}", chore.usage);
+        return ExitCode::SUCCESS;
+    }
+    let outcome = (chore.main)(&mut flags);
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,

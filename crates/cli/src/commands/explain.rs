@@ -4,13 +4,14 @@
 use super::nodes;
 use crate::exit_codes::{Done, Fault};
 use crate::render::plain::plain;
-use crate::runs::{Going, Runs, UNKNOWN, held};
+use crate::runs::{Going, Heard, Runs, UNKNOWN, held};
 use crate::wire::Place;
 use clap::Args;
+use engine::Reason;
 use model::NodeId;
 use std::io::Write;
 use std::process::ExitCode;
-use views::History;
+use views::{History, Names};
 
 /// Say why a node is not running, or how it ended
 #[derive(Args)]
@@ -47,8 +48,17 @@ pub fn run(args: &ExplainArgs, place: &Place) -> Done {
             Going::Unknown => writeln!(out, "{name}: {UNKNOWN}")?,
         }
     }
+    let names = Names::of(&history);
+    let mut waits = false;
     for id in &wanted {
-        writeln!(out, "{}", plain(&engine::explain(&state, *id).line(&history.node(*id).name)))?;
+        let reason = engine::explain(&state, *id);
+        waits |= matches!(reason, Reason::WaitsForPlace(_));
+        writeln!(out, "{}", plain(&names.tell(&reason.line(&history.node(*id).name))))?;
+    }
+    if waits && history.ended_at.is_none() {
+        for line in places(&runs, place)? {
+            writeln!(out, "{}", plain(&line))?;
+        }
     }
     if wanted.is_empty() {
         let phase = history.phase.map_or("", model::RunPhase::as_str);
@@ -58,4 +68,21 @@ pub fn run(args: &ExplainArgs, place: &Place) -> Done {
         return Err(Fault::machine("the log was read while it grew; try again"));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Who holds the places that others wait for, a line a run: the attempts that were started and have not ended.
+fn places(runs: &Runs, place: &Place) -> Result<Vec<String>, Fault> {
+    const NAMES_MAX: usize = 5;
+    let Heard::Runs(running) = held(place) else { return Ok(Vec::new()) };
+    let mut lines = Vec::new();
+    for run in running {
+        let state = engine::fold(&runs.events(&run.run)?);
+        let names: Vec<&str> = engine::placed(&state).map(|node| &*node.name).collect();
+        let (shown, rest) = names.split_at(names.len().min(NAMES_MAX));
+        let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
+        if !shown.is_empty() {
+            lines.push(format!("places are taken by {}{more}", shown.join(", ")));
+        }
+    }
+    Ok(lines)
 }

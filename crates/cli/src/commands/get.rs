@@ -15,7 +15,7 @@ use driver::clock::now;
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
-use views::History;
+use views::{History, Names};
 
 /// Show a run: its nodes with phases, durations and messages, and its record
 #[derive(Args)]
@@ -86,13 +86,15 @@ fn record(history: &History, going: Going) -> String {
         Going::Interrupted => put("", &format!("`towpath resume {}` goes on", record.name)),
         Going::Unknown => put("", UNKNOWN),
     }
-    put("Message", &history.message);
+    put("Message", &Names::of(history).tell(&history.message));
     put("Started", &date(record.created_at));
     if let Some(ended) = history.ended_at {
         put("Duration", &duration(ended.since_us(record.created_at)));
     }
     let parameters: Vec<String> = record.parameters.iter().map(|p| format!("{}={}", p.name, p.value)).collect();
     put("Given", &parameters.join(" "));
+    let outputs: Vec<String> = history.globals.parameters.iter().map(|p| format!("{}={}", p.name, p.value)).collect();
+    put("Outputs", &outputs.join(" "));
     put("Trigger", &record.trigger);
     put("Files", &record.source.files.join(" "));
     put("Source", &record.source.tree.map(|tree| tree.to_string()).unwrap_or_default());

@@ -3,6 +3,7 @@
 
 use super::sources;
 use crate::exit_codes::{Done, Fault};
+use crate::render::plain::plain;
 use clap::Args;
 use spec::{Options, Severity};
 use std::io::Write;
@@ -24,12 +25,16 @@ pub fn run(args: &LintArgs) -> Done {
     if errors > 0 {
         return Err(Fault::usage(sources::errors(errors)));
     }
-    if compiled.documents.is_empty() {
-        return Err(Fault::usage("no workflow document in the files given"));
-    }
     let mut out = std::io::stdout().lock();
-    for document in &compiled.documents {
-        writeln!(out, "{}:{}: {} {} is valid", document.file, document.line, document.kind, document.name)?;
+    let read = || compiled.documents.iter().filter(|document| document.is_read);
+    for document in read() {
+        let (kind, name) = (&document.kind, plain(&document.name));
+        writeln!(out, "{}:{}: {kind} {name} is valid", document.file, document.line)?;
     }
-    Ok(ExitCode::SUCCESS)
+    let unread: Vec<&str> =
+        files.iter().map(|file| file.name.as_str()).filter(|name| read().all(|d| d.file != *name)).collect();
+    if unread.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    Err(Fault::usage(format!("no workflow document in {}: nothing was checked there", unread.join(", "))))
 }

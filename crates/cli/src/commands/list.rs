@@ -21,7 +21,7 @@ pub struct ListArgs {
     #[arg(short, long, value_parser = ["json"])]
     output: Option<String>,
     /// So many runs at most
-    #[arg(long, default_value_t = 50, value_name = "N")]
+    #[arg(long, default_value_t = 50, value_name = "N", value_parser = at_least_one)]
     limit: u64,
 }
 
@@ -61,14 +61,21 @@ pub fn run(args: &ListArgs, place: &Place) -> Done {
     Ok(ExitCode::SUCCESS)
 }
 
+fn at_least_one(text: &str) -> Result<u64, String> {
+    text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "it takes a number from 1 on".to_string())
+}
+
 fn row(run: &RunLine) -> Vec<String> {
     let spent = if matches!(&*run.state, "interrupted" | "unknown") {
         "-".into()
     } else {
         duration(run.ended_at.unwrap_or_else(now).since_us(run.created_at))
     };
-    let message =
-        if run.state == "interrupted" { format!("`towpath resume {}` goes on", run.name) } else { run.message.clone() };
+    let message = match &*run.state {
+        "interrupted" => format!("`towpath resume {}` goes on", run.name),
+        _ if holds_id(&run.message) => format!("a step failed: `towpath explain {}` tells why", run.name),
+        _ => run.message.clone(),
+    };
     vec![
         plain(&run.name).into_owned(),
         run.state.clone(),
@@ -77,6 +84,11 @@ fn row(run: &RunLine) -> Vec<String> {
         format!("{}/{}", run.leaves_done, run.leaves),
         plain(message.lines().next().unwrap_or_default()).into_owned(),
     ]
+}
+
+/// Argo's message of failed steps tells a node by its id, and a row does not know what it is called.
+fn holds_id(message: &str) -> bool {
+    message.starts_with("child '") && message.ends_with("' failed")
 }
 
 fn object(run: &RunLine) -> serde_json::Value {

@@ -4,7 +4,7 @@
 use crate::exit_codes::{Fault, unread};
 use crate::render::progress::colors_wanted;
 use spec::{Compiled, Severity, SourceFile};
-use std::io::{IsTerminal, Read, Write};
+use std::io::{ErrorKind, IsTerminal, Read, Write};
 
 /// The name that standard input has in diagnostics.
 pub const STDIN: &str = "<stdin>";
@@ -24,8 +24,18 @@ fn read_stdin() -> Result<SourceFile, Fault> {
 }
 
 fn read_file(name: &str) -> Result<SourceFile, Fault> {
-    let bytes = std::fs::read(name).map_err(|error| Fault::usage(format!("{name}: {error}")))?;
+    let bytes = std::fs::read(name).map_err(|error| unreadable(name, &error))?;
     source(name, bytes)
+}
+
+/// Why a file that was named on the command line cannot be read, and what to do.
+pub fn unreadable(name: &str, error: &std::io::Error) -> Fault {
+    Fault::usage(match error.kind() {
+        ErrorKind::NotFound => format!("there is no file {name}"),
+        ErrorKind::IsADirectory => format!("{name} is a folder; give the files in it"),
+        ErrorKind::PermissionDenied => format!("{name} may not be read by this user"),
+        _ => format!("{name}: {error}"),
+    })
 }
 
 fn source(name: &str, bytes: Vec<u8>) -> Result<SourceFile, Fault> {

@@ -10,7 +10,7 @@ use rustix::termios::tcgetwinsize;
 use std::collections::BTreeSet;
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
-use views::History;
+use views::{History, Names};
 
 /// Between two drawings.
 pub const FRAME: Duration = Duration::from_millis(100);
@@ -192,14 +192,16 @@ fn told(history: &History, recorded: &Recorded) -> Option<String> {
         Event::AttemptStarted { node, .. } => Some(format!("{} Running", history.node(*node).name)),
         Event::NodeEnded(ended) => {
             let node = history.node(ended.node);
-            if !node.is_leaf() && (node.phase != Phase::Error || ended.node == NodeId::ROOT) {
+            // The end of the run says what the end of its first node says.
+            if ended.node == NodeId::ROOT || (!node.is_leaf() && node.phase != Phase::Error) {
                 return None;
             }
             let spent = spent(node, recorded.at).map_or(String::new(), |spent| format!(" {spent}"));
-            let message = node.message.lines().next().map_or(String::new(), |message| format!(" ({message})"));
+            let message = Names::of(history).tell(&node.message);
+            let message = message.lines().next().map_or(String::new(), |message| format!(" ({message})"));
             Some(format!("{} {}{spent}{message}", node.name, node.phase.as_str()))
         }
-        Event::NodeAdded(added) if added.phase.is_fulfilled() => {
+        Event::NodeAdded(added) if added.phase.is_fulfilled() && added.node != NodeId::ROOT => {
             let message = if added.message.is_empty() { String::new() } else { format!(" ({})", added.message) };
             Some(format!("{} {}{message}", added.name, added.phase.as_str()))
         }
@@ -212,7 +214,8 @@ fn told(history: &History, recorded: &Recorded) -> Option<String> {
             let spent = history
                 .started_at
                 .map_or(String::new(), |started| format!(" {}", duration(recorded.at.since_us(started))));
-            let message = if message.is_empty() { String::new() } else { format!(" ({message})") };
+            let message = Names::of(history).tell(message);
+            let message = message.lines().next().map_or(String::new(), |message| format!(" ({message})"));
             Some(format!("{} {}{spent}{message}", history.name(), phase.as_str()))
         }
         _ => None,

@@ -6,6 +6,7 @@ use super::time::bytes;
 use super::tree::{paint, spent};
 use artifacts::log::{Record, Stream, tail};
 use driver::Home;
+use model::plan::Body;
 use model::{AttemptKey, Exit, NodeId, NodeKind, Phase, Time};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -34,7 +35,7 @@ pub fn failures(home: &Home, history: &History, color: bool, now: Time) -> Strin
     out
 }
 
-/// Leaves that failed by themselves; of several tries the last.
+/// Leaves that failed by themselves, of several tries the last; and calls that never became one.
 fn failed_leaves(history: &History) -> Vec<&NodeView> {
     let of_retry = |node: &NodeView| history.container(node).filter(|id| history.node(*id).kind == NodeKind::Retry);
     let mut last_try: Vec<(NodeId, NodeId)> = Vec::new();
@@ -48,22 +49,40 @@ fn failed_leaves(history: &History) -> Vec<&NodeView> {
     }
     let last_try: std::collections::BTreeMap<NodeId, NodeId> = last_try.into_iter().collect();
     let is_last = |node: &NodeView| of_retry(node).is_none_or(|retry| last_try.get(&retry) == Some(&node.id));
-    let failed =
-        history.nodes.iter().filter(|node| node.is_leaf() && matches!(node.phase, Phase::Failed | Phase::Error));
+    let failed = |node: &&NodeView| node.is_leaf() && matches!(node.phase, Phase::Failed | Phase::Error);
+    let failed = history.nodes.iter().filter(|node| failed(node) || is_unmade(node));
     failed.filter(|node| node.state() != views::RunState::Cancelled && is_last(node)).collect()
+}
+
+/// A call of which no leaf was made: its references lead nowhere, or its template is none.
+fn is_unmade(node: &NodeView) -> bool {
+    let by_itself = match node.kind {
+        NodeKind::Skipped => true,
+        // The words of a group about one of its children begin otherwise.
+        NodeKind::StepGroup => node.message.starts_with("failed to resolve references"),
+        _ => false,
+    };
+    by_itself && node.phase == Phase::Error
 }
 
 fn leaf(home: &Home, history: &History, node: &NodeView, color: bool, now: Time, out: &mut String) {
     let spent = spent(node, now).map_or(String::new(), |spent| format!(" after {spent}"));
     let name = paint(color, "1", &plain(&node.name));
-    let _ = writeln!(out, "\n{} {name}: {}{spent}", paint(color, "31", "✖"), plain(&ending(node)));
+    let ending = ending(history, node, &spent);
+    // The place in an expression is drawn below its first line.
+    let (first, rest) = ending.split_once('\n').unwrap_or((&ending, ""));
+    let _ = writeln!(out, "\n{} {name}: {}", paint(color, "31", "✖"), plain(first));
+    for line in rest.lines() {
+        let _ = writeln!(out, "    {}", plain(line));
+    }
     // Why it was not started is its whole log.
     let started = !matches!(node.attempts.last().and_then(|attempt| attempt.exit.as_ref()), Some(Exit::NotStarted(_)));
     if let Some(key) = log_key(history, node).filter(|_| started) {
         last_words(&home.executor().log(&key), color, out);
     }
-    let (run, node) = (plain(history.name()), quoted(&node.name));
-    let _ = writeln!(out, "  more: towpath logs {run} {node} · towpath explain {run} {node} · towpath get {run}");
+    let (run, name) = (plain(history.name()), quoted(&node.name));
+    let logs = if node.is_leaf() { format!("towpath logs {run} {name} · ") } else { String::new() };
+    let _ = writeln!(out, "  more: {logs}towpath explain {run} {name} · towpath get {run}");
 }
 
 /// A word of a shell.
@@ -78,26 +97,55 @@ fn quoted(name: &str) -> String {
     }
 }
 
-/// How the last attempt ended.
-pub fn ending(node: &NodeView) -> String {
+/// Messages that say in Argo's words what the exit says.
+const TOLD: [&str; 5] = [
+    "main: Error (exit code",
+    "main: OOMKilled",
+    "Pod was active on the node longer than",
+    "Step exceeded its deadline",
+    "cancelled",
+];
+
+/// How the last attempt ended, `spent` (` after 1.0s`) behind it, and what else its message says.
+fn ending(history: &History, node: &NodeView, spent: &str) -> String {
     let Some(attempt) = node.attempts.last() else { return node.message.clone() };
-    let peak = bytes(attempt.usage.memory_peak_bytes);
     let how = match &attempt.exit {
         Some(Exit::Exited(code)) => format!("exit code {code}"),
         Some(Exit::Signalled(signal)) => format!("ended by {}", signal_name(*signal)),
-        Some(Exit::Oom) => format!("killed because it ran out of memory (OOM), peak memory {peak}"),
+        Some(Exit::Oom) => out_of_memory(memory_limit(history, node), attempt.usage.memory_peak_bytes),
+        Some(Exit::Deadline | Exit::Cancelled) if node.message == "Step exceeded its deadline" => {
+            "ended because the run was longer than its deadline".to_string()
+        }
         Some(Exit::Deadline) => "ended because it ran longer than its deadline".to_string(),
         Some(Exit::Cancelled) => "cancelled".to_string(),
         Some(Exit::Lost(why)) => format!("lost: {why}"),
         Some(Exit::NotStarted(why)) => format!("not started: {why}"),
-        None => String::new(),
+        None if attempt.started_at.is_none() => return format!("{} (it never had a place)", node.message),
+        None => return format!("{}{spent}", node.message),
     };
-    // The node's message says the same in Argo's words.
-    let told = node.message.starts_with("main: Error (exit code") || matches!(attempt.exit, Some(Exit::NotStarted(_)));
-    match (how.is_empty(), told || node.message.is_empty()) {
-        (true, _) => node.message.clone(),
-        (false, true) => how,
-        (false, false) => format!("{how}; {}", node.message),
+    let told =
+        matches!(attempt.exit, Some(Exit::NotStarted(_))) || TOLD.iter().any(|text| node.message.starts_with(text));
+    if told || node.message.is_empty() { format!("{how}{spent}") } else { format!("{how}{spent}; {}", node.message) }
+}
+
+/// What the document says the task may use, as it is written there.
+fn memory_limit<'a>(history: &'a History, node: &NodeView) -> Option<&'a str> {
+    match &history.template(node)?.body {
+        Body::Leaf(leaf) => leaf.resources.limits.get("memory").map(|text| text.as_str()),
+        _ => None,
+    }
+}
+
+fn out_of_memory(limit: Option<&str>, peak_bytes: u64) -> String {
+    let peak = bytes(peak_bytes);
+    match limit {
+        Some(limit) if limit.contains("{{") => {
+            format!("killed: it used more memory than its limit (OOM), at most {peak}")
+        }
+        Some(limit) => format!("killed: it used more memory than its limit of {limit} (OOM)"),
+        None => {
+            format!("killed: this machine ran out of memory (OOM); the task has no limit of its own and used {peak}")
+        }
     }
 }
 
@@ -184,12 +232,28 @@ mod tests {
         for (exit, message, told) in [
             (Exit::Exited(7), "main: Error (exit code 7)", "exit code 7"),
             (Exit::Signalled(9), "main: Error (exit code 137)", "ended by SIGKILL"),
-            (Exit::Oom, "", "killed because it ran out of memory (OOM), peak memory 256.0 MiB"),
+            (
+                Exit::Oom,
+                "main: OOMKilled (exit code 137)",
+                "killed: this machine ran out of memory (OOM); the task has no limit of its own and used 256.0 MiB",
+            ),
+            (
+                Exit::Deadline,
+                "Pod was active on the node longer than the specified deadline",
+                "ended because it ran longer than its deadline",
+            ),
+            (Exit::Cancelled, "Step exceeded its deadline", "ended because the run was longer than its deadline"),
             (Exit::NotStarted("no such image".into()), "main: no such image", "not started: no such image"),
             (Exit::Exited(0), "stat /tmp/x: no such file", "exit code 0; stat /tmp/x: no such file"),
         ] {
-            assert_eq!(ending(&leaf_that(exit, message)), told);
+            assert_eq!(ending(&History::default(), &leaf_that(exit, message), ""), told);
         }
+        let slow = leaf_that(Exit::Exited(1), "stat /tmp/x: no such file");
+        assert_eq!(
+            ending(&History::default(), &slow, " after 1.0s"),
+            "exit code 1 after 1.0s; stat /tmp/x: no such file"
+        );
+        assert_eq!(out_of_memory(Some("64Mi"), 1), "killed: it used more memory than its limit of 64Mi (OOM)");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::plain::plain;
 use super::time::duration;
 use model::{NodeId, NodeKind, Phase, Time};
 use std::collections::BTreeSet;
-use views::{History, NodeView};
+use views::{History, Names, NodeView};
 
 /// Groups with more children are counted; only what runs or failed is shown of them.
 const CHILDREN_MAX: usize = 10;
@@ -90,23 +90,55 @@ impl Index {
 pub fn lines(history: &History, index: &Index, look: Look) -> Vec<String> {
     let mut out = Vec::new();
     if !history.nodes.is_empty() {
-        branch(history, index, look, NodeId::ROOT, "", "", &mut out);
+        let drawing = Drawing { history, index, look, names: Names::of(history) };
+        drawing.branch(NodeId::ROOT, "", "", &mut out);
     }
     out
 }
 
-fn branch(history: &History, index: &Index, look: Look, id: NodeId, lead: &str, below: &str, out: &mut Vec<String>) {
-    let node = history.node(id);
-    out.push(format!("{lead}{}", line(history, node, look)));
-    let rows = if is_open(node, look.detail) { rows(history, index, id, look.detail) } else { Vec::new() };
-    let count = rows.len();
-    for (at, row) in rows.into_iter().enumerate() {
-        let (tick, stem) = if at + 1 == count { ("└─ ", "   ") } else { ("├─ ", "│  ") };
-        let (tick, stem) = (format!("{below}{tick}"), format!("{below}{stem}"));
-        match row {
-            Row::Node(child) => branch(history, index, look, child, &tick, &stem, out),
-            Row::Count(text) => out.push(format!("{tick}{}", paint(look.color, "2", &text))),
+/// One drawing of the tree.
+struct Drawing<'a> {
+    history: &'a History,
+    index: &'a Index,
+    look: Look,
+    names: Names<'a>,
+}
+
+impl Drawing<'_> {
+    fn branch(&self, id: NodeId, lead: &str, below: &str, out: &mut Vec<String>) {
+        let Self { history, index, look, .. } = self;
+        let node = history.node(id);
+        out.push(format!("{lead}{}", self.line(node)));
+        let rows = if is_open(node, look.detail) { rows(history, index, id, look.detail) } else { Vec::new() };
+        let count = rows.len();
+        for (at, row) in rows.into_iter().enumerate() {
+            let (tick, stem) = if at + 1 == count { ("└─ ", "   ") } else { ("├─ ", "│  ") };
+            let (tick, stem) = (format!("{below}{tick}"), format!("{below}{stem}"));
+            match row {
+                Row::Node(child) => self.branch(child, &tick, &stem, out),
+                Row::Count(text) => out.push(format!("{tick}{}", paint(look.color, "2", &text))),
+            }
         }
+    }
+
+    /// One node: sign, name, phase where it is not plain, duration, message.
+    fn line(&self, node: &NodeView) -> String {
+        let look = self.look;
+        let (sign, tint) = sign(node.phase);
+        let name = plain(if node.id == NodeId::ROOT { self.history.name() } else { &node.display_name });
+        let mut text = format!("{} {name}", paint(look.color, tint, sign));
+        if !matches!(node.phase, Phase::Succeeded | Phase::Running) {
+            text.push_str(&format!("  {}", paint(look.color, tint, node.phase.as_str())));
+        }
+        if let Some(spent) = spent(node, look.now) {
+            text.push_str(&format!("  {}", paint(look.color, "2", &spent)));
+        }
+        if !node.message.is_empty() {
+            let message = self.names.tell(&node.message);
+            let first = plain(message.lines().next().unwrap_or_default());
+            text.push_str(&format!("  {}", paint(look.color, "2", &first)));
+        }
+        text
     }
 }
 
@@ -179,24 +211,6 @@ fn count(history: &History, below: &Below, id: NodeId) -> String {
     let items = history.node(id).items as usize;
     let of = if items > below.children.len() { format!(" of {items}") } else { String::new() };
     format!("{name} × {}: {}{of}", below.children.len(), told.join(", "))
-}
-
-/// One node: sign, name, phase where it is not plain, duration, message.
-fn line(history: &History, node: &NodeView, look: Look) -> String {
-    let (sign, tint) = sign(node.phase);
-    let name = plain(if node.id == NodeId::ROOT { history.name() } else { &node.display_name });
-    let mut text = format!("{} {name}", paint(look.color, tint, sign));
-    if !matches!(node.phase, Phase::Succeeded | Phase::Running) {
-        text.push_str(&format!("  {}", paint(look.color, tint, node.phase.as_str())));
-    }
-    if let Some(spent) = spent(node, look.now) {
-        text.push_str(&format!("  {}", paint(look.color, "2", &spent)));
-    }
-    if !node.message.is_empty() {
-        let first = plain(node.message.lines().next().unwrap_or_default());
-        text.push_str(&format!("  {}", paint(look.color, "2", &first)));
-    }
-    text
 }
 
 /// How long a node ran, or runs.

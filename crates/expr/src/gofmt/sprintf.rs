@@ -1,7 +1,7 @@
 //! `fmt.Sprintf` for the verbs that workflows use (`withSequence.format`).
 //! It must never know where a format comes from.
 
-use super::{exponent, float, integer, quote_bytes, value};
+use super::{exponent, float, integer, quote, quote_bytes, value};
 use crate::value::Value;
 
 #[derive(Default)]
@@ -21,75 +21,158 @@ const WIDTH_MAX: usize = 1_000_000;
 /// `fmt.Sprintf(format, args...)`; a wrong verb prints `%!d(string=x)` as Go does.
 pub fn sprintf(format: &str, args: &[Value]) -> String {
     let mut out = String::new();
-    let mut rest = format;
-    let mut next = 0;
-    while let Some(at) = rest.find('%') {
-        out.push_str(&rest[..at]);
-        rest = &rest[at + 1..];
-        let (flags, after) = read_flags(rest);
-        let Some(verb) = after.chars().next() else {
+    let mut reader = Reader { rest: format, args, next: 0, reordered: false, good: true };
+    while let Some(at) = reader.rest.find('%') {
+        out.push_str(&reader.rest[..at]);
+        reader.rest = &reader.rest[at + 1..];
+        let flags = reader.flags(&mut out);
+        let Some(verb) = reader.rest.chars().next() else {
             out.push_str("%!(NOVERB)");
-            rest = "";
             break;
         };
-        rest = &after[verb.len_utf8()..];
-        if verb == '%' {
-            out.push('%');
-            continue;
-        }
-        match args.get(next) {
-            Some(arg) => out.push_str(&pad(&flags, format_one(verb, &flags, arg), arg)),
+        reader.rest = &reader.rest[verb.len_utf8()..];
+        match args.get(reader.next) {
+            _ if verb == '%' => out.push('%'),
+            _ if !reader.good => out.push_str(&format!("%!{verb}(BADINDEX)")),
+            Some(arg) => {
+                out.push_str(&printed(verb, &flags, arg));
+                reader.next += 1;
+            }
             None => out.push_str(&format!("%!{verb}(MISSING)")),
         }
-        next += 1;
     }
-    out.push_str(rest);
-    if next < args.len() {
+    out.push_str(reader.rest);
+    if !reader.reordered && reader.next < args.len() {
         let extra: Vec<String> =
-            args[next..].iter().map(|arg| format!("{}={}", arg.printed_type(), value(arg))).collect();
+            args[reader.next..].iter().map(|arg| format!("{}={}", arg.printed_type(), value(arg))).collect();
         out.push_str(&format!("%!(EXTRA {})", extra.join(", ")));
     }
     out
 }
 
-fn read_flags(text: &str) -> (Flags, &str) {
-    let mut flags = Flags::default();
-    let mut rest = text;
-    loop {
-        match rest.bytes().next() {
-            Some(b'-') => flags.minus = true,
-            Some(b'+') => flags.plus = true,
-            Some(b'#') => flags.sharp = true,
-            Some(b' ') => flags.space = true,
-            Some(b'0') => flags.zero = true,
-            _ => break,
+/// What stands between `%` and the verb.
+struct Reader<'a> {
+    rest: &'a str,
+    args: &'a [Value],
+    /// The argument that comes next.
+    next: usize,
+    /// An index was written: arguments that are left over are no fault then.
+    reordered: bool,
+    /// The last index leads to an argument.
+    good: bool,
+}
+
+impl Reader<'_> {
+    /// Flags, indices, width and precision. What is wrong with a `*` is printed at once.
+    fn flags(&mut self, out: &mut String) -> Flags {
+        let mut flags = Flags::default();
+        self.good = true;
+        loop {
+            match self.rest.bytes().next() {
+                Some(b'-') => flags.minus = true,
+                Some(b'+') => flags.plus = true,
+                Some(b'#') => flags.sharp = true,
+                Some(b' ') => flags.space = true,
+                Some(b'0') => flags.zero = true,
+                _ => break,
+            }
+            self.rest = &self.rest[1..];
         }
-        rest = &rest[1..];
+        let mut indexed = self.index();
+        if self.take('*') {
+            match self.star() {
+                Some(width) => {
+                    flags.minus |= width < 0;
+                    flags.zero &= width >= 0;
+                    flags.width = Some(width.unsigned_abs() as usize);
+                }
+                None => out.push_str("%!(BADWIDTH)"),
+            }
+            indexed = false;
+        } else {
+            flags.width = self.number();
+            self.good &= !(indexed && flags.width.is_some());
+        }
+        if self.take('.') {
+            self.good &= !indexed;
+            indexed = self.index();
+            if self.take('*') {
+                flags.precision = self.star().and_then(|precision| usize::try_from(precision).ok());
+                if flags.precision.is_none() {
+                    out.push_str("%!(BADPREC)");
+                }
+                indexed = false;
+            } else {
+                flags.precision = Some(self.number().unwrap_or(0));
+            }
+        }
+        if !indexed {
+            self.index();
+        }
+        flags
     }
-    (flags.width, rest) = read_number(rest);
-    if let Some(after) = rest.strip_prefix('.') {
-        let (precision, after) = read_number(after);
-        flags.precision = Some(precision.unwrap_or(0));
-        rest = after;
+
+    fn take(&mut self, wanted: char) -> bool {
+        let rest = self.rest.strip_prefix(wanted);
+        self.rest = rest.unwrap_or(self.rest);
+        rest.is_some()
     }
-    (flags, rest)
+
+    /// `[n]`: the argument that comes next.
+    fn index(&mut self) -> bool {
+        let Some(after) = self.rest.strip_prefix('[') else { return false };
+        self.reordered = true;
+        let Some((number, rest)) = after.split_once(']') else {
+            self.good = false;
+            self.rest = after;
+            return false;
+        };
+        self.rest = rest;
+        let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+        let index = number.parse::<usize>().ok().filter(|_| digits).and_then(|number| number.checked_sub(1));
+        match index.filter(|index| *index < self.args.len()) {
+            Some(index) => self.next = index,
+            None => self.good = false,
+        }
+        digits
+    }
+
+    /// The width or precision that `*` takes from the arguments.
+    fn star(&mut self) -> Option<i64> {
+        let number = self.args.get(self.next)?.integer();
+        self.next += 1;
+        number.filter(|number| number.unsigned_abs() <= WIDTH_MAX as u64)
+    }
+
+    fn number(&mut self) -> Option<usize> {
+        let length = self.rest.len() - self.rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let number = self.rest[..length].parse().ok().filter(|&number| number <= WIDTH_MAX);
+        self.rest = &self.rest[length..];
+        number
+    }
 }
 
-fn read_number(text: &str) -> (Option<usize>, &str) {
-    let length = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-    let number = text[..length].parse().ok().filter(|&number| number <= WIDTH_MAX);
-    (number, &text[length..])
+/// One argument, padded. A verb that does not fit its type prints type and value, with the same flags.
+fn printed(verb: char, flags: &Flags, arg: &Value) -> String {
+    match format_one(verb, flags, arg) {
+        Some(text) => pad(flags, text, arg),
+        None => {
+            let inside = format_one('v', flags, arg).unwrap_or_else(|| value(arg));
+            format!("%!{verb}({}={})", arg.printed_type(), pad(flags, inside, arg))
+        }
+    }
 }
 
-fn format_one(verb: char, flags: &Flags, arg: &Value) -> String {
+/// `None`: the verb does not fit.
+fn format_one(verb: char, flags: &Flags, arg: &Value) -> Option<String> {
     if let Some(number) = arg.integer().or(match arg {
         Value::Duration(n) if verb != 'v' && verb != 's' => Some(*n),
         _ => None,
     }) && let Some(text) = format_integer(verb, flags, number, arg)
     {
-        return text;
+        return Some(text);
     }
-    match (verb, arg) {
+    let text = match (verb, arg) {
         ('v' | 's', Value::Str(_) | Value::Raw(_)) => truncate(value(arg), flags.precision),
         ('v', _) => value(arg),
         ('s', Value::Duration(_) | Value::Time(_) | Value::List(_) | Value::Slice(..)) => value(arg),
@@ -104,8 +187,9 @@ fn format_one(verb: char, flags: &Flags, arg: &Value) -> String {
             signed(flags, *f, fix_exponent(&text))
         }
         ('g', Value::Float(f)) => signed(flags, *f, float(*f)),
-        _ => format!("%!{verb}({}={})", arg.printed_type(), value(arg)),
-    }
+        _ => return None,
+    };
+    Some(text)
 }
 
 fn fix_exponent(text: &str) -> String {
@@ -140,9 +224,9 @@ fn format_integer(verb: char, flags: &Flags, number: i64, arg: &Value) -> Option
         'c' => return Some(u32::try_from(number).ok().and_then(char::from_u32).unwrap_or('\u{fffd}').to_string()),
         'q' => {
             let c = u32::try_from(number).ok().and_then(char::from_u32).unwrap_or('\u{fffd}');
-            return Some(format!("'{c}'"));
+            return Some(quoted_rune(c));
         }
-        'U' => return Some(format!("U+{size:04X}")),
+        'U' => return Some(format!("U+{:04X}", number as u64)),
         _ => return None,
     };
     let mut digits = body;
@@ -167,6 +251,18 @@ fn format_integer(verb: char, flags: &Flags, number: i64, arg: &Value) -> Option
     Some(format!("{sign}{digits}"))
 }
 
+/// `strconv.QuoteRune`.
+fn quoted_rune(c: char) -> String {
+    match c {
+        '\'' => "'\\''".to_owned(),
+        '"' => "'\"'".to_owned(),
+        c => {
+            let quoted = quote(&c.to_string());
+            format!("'{}'", &quoted[1..quoted.len() - 1])
+        }
+    }
+}
+
 fn truncate(text: String, precision: Option<usize>) -> String {
     match precision {
         Some(count) => text.chars().take(count).collect(),
@@ -188,8 +284,10 @@ fn pad(flags: &Flags, text: String, arg: &Value) -> String {
     if flags.minus {
         return format!("{text}{}", " ".repeat(missing));
     }
-    if flags.zero {
-        let numeric = matches!(arg, Value::Float(_) | Value::Int(_) | Value::Sized(..) | Value::Duration(_));
+    // The zeros of an integer stand there already, or its precision forbids them.
+    let is_integer = matches!(arg, Value::Int(_) | Value::Sized(..));
+    if flags.zero && !is_integer {
+        let numeric = matches!(arg, Value::Float(_) | Value::Duration(_));
         return match text.strip_prefix(['-', '+']) {
             Some(rest) if numeric => format!("{}{}{rest}", &text[..1], "0".repeat(missing)),
             _ => format!("{}{text}", "0".repeat(missing)),
@@ -211,8 +309,29 @@ mod tests {
         assert_eq!(int("%-5d|", 7), "7    |");
         assert_eq!(int("%s", 7), "%!s(int=7)");
         assert_eq!(int("x", 7), "x%!(EXTRA int=7)");
+        assert_eq!(int("%q", 9), "'\\t'");
+        assert_eq!(int("%U", -1), "U+FFFFFFFFFFFFFFFF");
         assert_eq!(sprintf("%.2f%%", &[Value::Float(1.005)]), "1.00%");
         assert_eq!(sprintf("%d", &[]), "%!d(MISSING)");
         assert_eq!(sprintf("%", &[]), "%!(NOVERB)");
+    }
+
+    #[test]
+    fn a_verb_that_does_not_fit_keeps_its_flags() {
+        let int = |format, n| sprintf(format, &[Value::Int(n)]);
+        assert_eq!(int("%.2f", 9), "%!f(int=09)");
+        assert_eq!(int("%08.3f", -1), "%!f(int=    -001)");
+        assert_eq!(int("%5s", 9), "%!s(int=    9)");
+        assert_eq!(int("%05s", -1), "%!s(int=-0001)");
+    }
+
+    #[test]
+    fn arguments_are_found_by_index_and_give_widths() {
+        let int = |format, n| sprintf(format, &[Value::Int(n)]);
+        assert_eq!(int("%[1]d-%[1]d", -1), "-1--1");
+        assert_eq!(int("%[2]d", -1), "%!d(BADINDEX)");
+        assert_eq!(int("%[1]5d", 9), "%!d(BADINDEX)");
+        assert_eq!(int("%*d", 9), "%!d(MISSING)");
+        assert_eq!(sprintf("%*d|%[2]d", &[Value::Int(3), Value::Int(7)]), "  7|7");
     }
 }

@@ -6,9 +6,11 @@ pub mod definition;
 pub mod faults;
 pub(crate) mod fields;
 mod fields_kubernetes;
+pub(crate) mod known;
 mod lower;
 mod marshal;
 pub mod merge;
+mod remedy;
 pub mod schema;
 pub mod view;
 
@@ -167,11 +169,18 @@ impl Reader {
             if name.is_empty() { text(m, "generateName") } else { name }
         });
         let name = name.unwrap_or_default();
-        let info = DocumentInfo { kind: kind.clone(), name, file: faults.file.clone(), line: root.span.line };
+        let is_read = OWN_KINDS.contains(&kind.as_str());
+        let info = DocumentInfo { kind: kind.clone(), name, file: faults.file.clone(), line: root.span.line, is_read };
         self.documents.push(info);
-        if !OWN_KINDS.contains(&kind.as_str()) {
+        if !is_read {
             let span = word(root, "kind").map_or(root.span, |w| w.span);
-            faults.notice("N0113", span, format!("{kind} documents are not run by `run` yet"), None);
+            let message = if OTHER_KINDS.contains(&kind.as_str()) {
+                format!("{kind} documents are not read yet: nothing of this one is checked or run")
+            } else {
+                format!("{kind} is not one of Argo's kinds: nothing of this document is checked or run")
+            };
+            let help = Some(format!("the kinds that are read: {}", OWN_KINDS.join(", ")));
+            faults.notice("N0113", span, message, help);
             if kind == "CronWorkflow" {
                 check_cron(root, faults);
             }
@@ -186,7 +195,8 @@ impl Reader {
         let (accepted, refused) = (checker.accepted, checker.refused);
         for (path, span) in refused {
             let name = path.rsplit('.').next().unwrap_or(&path);
-            faults.error("E0210", span, format!("`{name}` is not supported yet"), Some(format!("in {path}")));
+            let help = Some(remedy::instead_of(&path).to_owned());
+            faults.error("E0210", span, format!("`{name}` is not supported yet"), help);
         }
         let empty = Rc::new(Node { span: root.span, value: yaml::Value::Mapping(Vec::new()) });
         let kind = match kind {

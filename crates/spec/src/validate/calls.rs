@@ -41,9 +41,24 @@ impl Validator<'_> {
             let group = group.sequence().unwrap_or_default();
             self.sibling_conditions(group);
             for step in group {
-                names::one(step, "step", Rule::Field, &mut seen, self.faults);
+                self.step_name(step, job, &mut seen);
                 self.step(step, job, scope);
             }
+        }
+    }
+
+    /// A name with tags is judged with the values that are known; upstream runs it, here it is not supported yet.
+    fn step_name(&mut self, step: &Node, job: &Job, seen: &mut BTreeMap<String, u32>) {
+        let Some(name) = word(step, "name").filter(|name| !simple(&name.text).is_empty()) else {
+            return names::one(step, "step", Rule::Field, seen, self.faults);
+        };
+        let known = super::with_all_values(&name.text, &self.values, &job.node);
+        if Rule::Field.accepts(&known) {
+            let help = Some(format!("write the name: `{known}`"));
+            self.faults.error("E0210", name.span, "a name with tags is not supported yet", help);
+        } else {
+            let help = Some("use letters, digits and `-`".to_owned());
+            self.faults.error("E0304", name.span, format!("`{}` cannot be the name of a step", name.text), help);
         }
     }
 
@@ -53,6 +68,9 @@ impl Validator<'_> {
         self.items(step, scope);
         arguments::check(step, false, &|_| None, self.faults);
         let callee = self.callee(step, job);
+        if let Some(template) = callee.node() {
+            self.exported(step, template, &job.scope, scope);
+        }
         if has_exit_hook(step) {
             self.outputs_of(&callee, &prefix, scope, Aggregate::No);
         }
@@ -95,6 +113,9 @@ impl Validator<'_> {
         for task in tasks {
             let name = text(task, "name");
             let callee = self.callee(task, job);
+            if let Some(template) = callee.node() {
+                self.exported(task, template, &job.scope, scope);
+            }
             self.outputs_of(&callee, &format!("tasks.{name}"), scope, Aggregate::of(task));
             callees.insert(name, callee);
         }
@@ -220,7 +241,7 @@ impl Validator<'_> {
     fn items(&mut self, call: &Node, scope: &mut Names) {
         later::source(call, self.faults);
         let list = field(call, "withItems").and_then(|node| node.sequence()).unwrap_or_default();
-        let param = word(call, "withParam");
+        let param = word(call, "withParam").filter(|param| !param.text.is_empty());
         let sequence = field(call, "withSequence");
         let sources = usize::from(!list.is_empty()) + usize::from(param.is_some()) + usize::from(sequence.is_some());
         if sources > 1 {
@@ -275,7 +296,9 @@ impl Validator<'_> {
         self.queue.push_back(Job { scope: scope.clone(), node: Rc::clone(node) });
     }
 
+    /// Tags of workflow parameters are replaced first, where their values are known.
     fn local_callee(&mut self, name: &Word, job: &Job) -> Callee {
+        let name = &Word { text: self.values.replaced(&name.text), span: name.span };
         let found = self.index(&job.scope).and_then(|index| index.get(&name.text)).cloned();
         match found {
             Some(node) => {
@@ -290,7 +313,9 @@ impl Validator<'_> {
         }
     }
 
-    fn referenced(&mut self, reference: &Reference) -> Callee {
+    fn referenced(&mut self, written: &Reference) -> Callee {
+        let known = |word: &Word| Word { text: self.values.replaced(&word.text), span: word.span };
+        let reference = &Reference { name: known(&written.name), template: known(&written.template), ..*written };
         let Reference { name, template, .. } = reference;
         for (word, key) in [(name, "name"), (template, "template")] {
             if word.text.is_empty() {
@@ -299,12 +324,9 @@ impl Validator<'_> {
                 return Callee::Missing;
             }
         }
-        if let Some(word) = [name, template].into_iter().find(|word| !simple(&word.text).is_empty()) {
-            if self.mode.named_by_tag {
-                let message = "a reference that is known only at run time is not supported yet";
-                let help = Some("write the name of the template".to_owned());
-                self.faults.error("E0210", word.span, message, help);
-            }
+        let has_tags = |word: &&Word| !simple(&word.text).is_empty();
+        if [name, template].iter().any(has_tags) {
+            self.late_reference(written);
             return Callee::Later;
         }
         let scope = reference.scope();
@@ -320,8 +342,21 @@ impl Validator<'_> {
             self.faults.error("E0302", template.span, message, Some(help));
             return Callee::Missing;
         };
+        if [&written.name, &written.template].iter().any(has_tags) {
+            self.late_reference(written);
+        }
         self.enqueue(&scope, &node);
         Callee::Known(node)
+    }
+
+    /// A plan can be run with other values than those it was compiled with.
+    fn late_reference(&mut self, written: &Reference) {
+        let word = [&written.name, &written.template].into_iter().find(|word| !simple(&word.text).is_empty());
+        if let Some(word) = word.filter(|_| self.mode.named_by_tag) {
+            let message = "a reference that is known only at run time is not supported yet";
+            let help = Some("write the name of the template".to_owned());
+            self.faults.error("E0210", word.span, message, help);
+        }
     }
 
     fn supplied(&mut self, call: &Node, callee: &Callee) {
@@ -362,23 +397,8 @@ impl Validator<'_> {
         {
             for output in list {
                 scope.add(format!("{prefix}.outputs.{section}.{}", text(output, "name")));
-                self.global_output(output, section, scope);
             }
         }
-    }
-
-    fn global_output(&mut self, output: &Node, section: &str, scope: &mut Names) {
-        let Some(name) = word(output, "globalName") else { return };
-        if is_parameter(&name.text) {
-            match section {
-                "parameters" => scope.any_global_parameter = true,
-                _ => scope.any_global_artifact = true,
-            }
-            return;
-        }
-        let global = format!("workflow.outputs.{section}.{}", name.text);
-        scope.add(global.clone());
-        self.globals.add(global);
     }
 }
 
@@ -391,7 +411,8 @@ enum Aggregate {
 impl Aggregate {
     /// Loops over a list aggregate their outputs.
     fn of(call: &Node) -> Self {
-        let list = !items(call, "withItems").is_empty() || word(call, "withParam").is_some();
+        let list =
+            !items(call, "withItems").is_empty() || word(call, "withParam").is_some_and(|param| !param.text.is_empty());
         if list { Self::Yes } else { Self::No }
     }
 }

@@ -51,7 +51,7 @@ pub fn duration(word: &Word, faults: &mut Faults) {
 
 /// The source of a loop.
 pub fn source(call: &Node, faults: &mut Faults) {
-    if let Some(param) = word(call, "withParam")
+    if let Some(param) = word(call, "withParam").filter(|param| !param.text.is_empty())
         && !has_tags(&param)
         && load_json(&param.text).ok().is_none_or(|node| node.sequence().is_none())
     {

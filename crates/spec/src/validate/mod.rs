@@ -4,6 +4,7 @@
 mod arguments;
 mod calls;
 pub mod depends;
+mod exports;
 mod later;
 mod names;
 mod outputs;
@@ -17,6 +18,7 @@ pub use upstream::{Upstream, upstream};
 
 use crate::argo::definition::{Definition, Effective, Index, Kind, Library, template_names};
 use crate::argo::faults::Faults;
+use crate::argo::known::Known;
 use crate::argo::view::{Word, any_text, artifacts, field, items, key_span, parameters, text, word};
 use crate::diagnostic::Span;
 use crate::yaml::Node;
@@ -139,9 +141,11 @@ struct Validator<'a> {
     /// What can be resolved everywhere.
     globals: Names,
     /// Values of workflow parameters, as far as they are known.
-    values: BTreeMap<String, String>,
+    values: Known,
     queue: VecDeque<Job>,
     seen: BTreeSet<(Scope, String)>,
+    /// Whether any template has an output with a global name.
+    exports: bool,
 }
 
 impl<'a> Validator<'a> {
@@ -159,9 +163,10 @@ impl<'a> Validator<'a> {
             mode,
             faults,
             globals: Names::default(),
-            values: BTreeMap::new(),
+            values: Known::default(),
             queue: VecDeque::new(),
             seen: BTreeSet::new(),
+            exports: library.definitions.iter().any(exports::has_exports) || exports::has_exports(definition),
         }
     }
 
@@ -185,16 +190,18 @@ impl<'a> Validator<'a> {
         self.run();
     }
 
-    /// Values from outside for parameters that the workflow does not have: taken, as upstream does, and told.
+    /// Values from outside for parameters that the workflow does not have. Upstream takes them; here a slip of the pen is told
+    /// before anything runs.
     fn given_parameters(&mut self, spec: &Node) {
         if self.definition.kind != Kind::Workflow {
             return;
         }
         let known = crate::argo::view::names(parameters(spec, "arguments"));
         for name in self.mode.parameters.keys().filter(|name| !known.contains(name)) {
-            let help = suggest::help(name, known.iter().map(String::as_str), "it has no parameters");
-            let message = format!("the workflow has no parameter `{name}`");
-            self.faults.warning("W0408", key_span(spec, "arguments"), message, Some(help));
+            let help =
+                suggest::help(name, known.iter().map(String::as_str), "leave it out: the workflow has no parameters");
+            let message = format!("the workflow has no parameter `{name}`, and a value is given for it");
+            self.faults.error("E0408", key_span(spec, "arguments"), message, Some(help));
         }
     }
 
@@ -214,14 +221,11 @@ impl<'a> Validator<'a> {
         for node in list {
             let name = text(node, "name");
             globals.add(format!("workflow.parameters.{name}"));
-            if let Some(value) = field(node, "value").and_then(|v| any_text(v)) {
-                self.values.insert(format!("workflow.parameters.{name}"), value);
-            }
         }
-        for (name, value) in &self.mode.parameters {
+        for name in self.mode.parameters.keys() {
             globals.add(format!("workflow.parameters.{name}"));
-            self.values.insert(format!("workflow.parameters.{name}"), value.clone());
         }
+        self.values = Known::of(spec, &self.mode.parameters);
         if field(spec, "priority").is_some() {
             globals.add("workflow.priority");
         }
@@ -460,10 +464,10 @@ fn help_for(tag: &str, names: &Names) -> String {
 }
 
 /// A text with the values put in that are known before the run: workflow parameters, and inputs with a value.
-fn with_values(text: &str, values: &BTreeMap<String, String>, template: &Node) -> String {
+fn with_values(text: &str, values: &Known, template: &Node) -> String {
     let Some(tag) = text.strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}")) else { return text.to_owned() };
     let tag = tag.trim();
-    if let Some(value) = values.get(tag) {
+    if let Some(value) = values.0.get(tag) {
         return value.clone();
     }
     let input = tag.strip_prefix("inputs.parameters.").and_then(|name| {
@@ -471,6 +475,18 @@ fn with_values(text: &str, values: &BTreeMap<String, String>, template: &Node) -
         field(found, "value").or_else(|| field(found, "default")).and_then(|v| any_text(v))
     });
     input.unwrap_or_else(|| text.to_owned())
+}
+
+/// The same with each of the tags of a text.
+fn with_all_values(text: &str, values: &Known, template: &Node) -> String {
+    let mut out = text.to_owned();
+    for tag in scope::simple(text) {
+        let tag = format!("{{{{{tag}}}}}");
+        let value = with_values(&tag, values, template);
+        // What is known only at run time can be a fitting name.
+        out = out.replace(&tag, if value == tag { "x" } else { &value });
+    }
+    out
 }
 
 /// What a template adds to the names that can be resolved in it.

@@ -8,7 +8,7 @@ use crate::argo::fields;
 use crate::argo::schema::{self, Checker};
 use crate::argo::view::{field, int, items, string, text, word};
 use crate::diagnostic::Severity;
-use crate::yaml::{self, Node, Value};
+use crate::yaml::{self, Entry, Node, Scalar, Value};
 use std::rc::Rc;
 
 /// Upstream's answer to a text.
@@ -58,6 +58,9 @@ struct Object {
 }
 
 fn parse(text: &str, strict: bool) -> Result<Vec<Object>, String> {
+    if text.split("\n---").any(is_only_comments) {
+        return Err("not an Argo kind".to_owned());
+    }
     let mut objects = Vec::new();
     for document in yaml::load(text) {
         let document = document.map_err(|error| error.message)?;
@@ -67,6 +70,12 @@ fn parse(text: &str, strict: bool) -> Result<Vec<Object>, String> {
         objects.push(object(&document.root, strict)?);
     }
     if objects.is_empty() { Err("no object".to_owned()) } else { Ok(objects) }
+}
+
+/// Whether a part between separators says something, and no document: upstream takes it for one without a kind.
+fn is_only_comments(part: &str) -> bool {
+    let mut lines = part.lines().map(str::trim).filter(|line| !line.is_empty()).peekable();
+    lines.peek().is_some() && lines.all(|line| line.starts_with('#'))
 }
 
 fn object(root: &Rc<Node>, strict: bool) -> Result<Object, String> {
@@ -81,6 +90,8 @@ fn object(root: &Rc<Node>, strict: bool) -> Result<Object, String> {
         "CronWorkflow" => (Kind::Workflow, &fields::CRON_WORKFLOW),
         other => return Err(format!("not an Argo kind: {other}")),
     };
+    let folded = if strict { Rc::clone(root) } else { folded(root, &schema::Kind::Object(shape)) };
+    let root = &folded;
     let mut faults = Faults::new("");
     let mut checker = Checker::new(&mut faults, strict);
     checker.only_current = true;
@@ -108,6 +119,44 @@ fn object(root: &Rc<Node>, strict: bool) -> Result<Object, String> {
         sound: true,
     };
     Ok(Object { definition, cron: is_cron.then(|| Rc::clone(root)) })
+}
+
+/// The document with the keys that its shape has: Go's lenient decoding takes `Container` for `container`.
+fn folded(node: &Rc<Node>, kind: &schema::Kind) -> Rc<Node> {
+    let entry = |entry: &Entry, inner: &schema::Kind, key: Rc<Node>| Entry { key, value: folded(&entry.value, inner) };
+    let value = match (&node.value, kind) {
+        (Value::Mapping(entries), schema::Kind::Object(object)) => Value::Mapping(
+            entries
+                .iter()
+                .map(|each| {
+                    let text = each.key.key_text().unwrap_or_default();
+                    let exact = object.fields.iter().find(|field| field.name == text);
+                    match exact.or_else(|| object.fields.iter().find(|field| field.name.eq_ignore_ascii_case(text))) {
+                        Some(field) => entry(each, &field.kind, renamed(&each.key, field.name)),
+                        None => each.clone(),
+                    }
+                })
+                .collect(),
+        ),
+        (Value::Mapping(entries), schema::Kind::Map(inner)) => {
+            Value::Mapping(entries.iter().map(|each| entry(each, inner, Rc::clone(&each.key))).collect())
+        }
+        (Value::Sequence(items), schema::Kind::List(inner)) => {
+            Value::Sequence(items.iter().map(|item| folded(item, inner)).collect())
+        }
+        (Value::Alias(target), kind) => Value::Alias(folded(target, kind)),
+        _ => return Rc::clone(node),
+    };
+    Rc::new(Node { span: node.span, value })
+}
+
+fn renamed(key: &Rc<Node>, name: &str) -> Rc<Node> {
+    match &key.value {
+        Value::Scalar(scalar) if *scalar.text != *name => {
+            Rc::new(Node { span: key.span, value: Value::Scalar(Scalar { text: name.into(), ..scalar.clone() }) })
+        }
+        _ => Rc::clone(key),
+    }
 }
 
 /// A plugin template is an object with exactly one key (its own JSON decoder says so).

@@ -22,6 +22,9 @@ pub struct Document {
     pub duplicates: Vec<Duplicate>,
 }
 
+/// A line break of YAML 1.1 that the parser does not know.
+const NEXT_LINE: char = '\u{85}';
+
 /// Every document of `text`. Documents are told apart by lines that begin with `---`, as Argo does, so that a fault in
 /// one does not hide the others. Documents without content are left out.
 pub fn load(text: &str) -> Vec<Result<Document, YamlError>> {
@@ -29,6 +32,9 @@ pub fn load(text: &str) -> Vec<Result<Document, YamlError>> {
         let message = format!("the file is larger than {} MiB", model::limits::SOURCE_BYTES_MAX >> 20);
         return vec![Err(YamlError::with_help(Span::at_start(), message, "split it, or pass data as artifacts"))];
     }
+    // As long as the two bytes that stand for it, so that every place stays where it is.
+    let unified = text.contains(NEXT_LINE).then(|| text.replace(NEXT_LINE, "\r\n"));
+    let text = unified.as_deref().unwrap_or(text);
     // A JSON document is read as JSON: its numbers keep their spelling.
     if text.trim_start().starts_with('{')
         && let Ok(root) = load_json(text)
@@ -49,7 +55,7 @@ pub fn load(text: &str) -> Vec<Result<Document, YamlError>> {
 
 /// The first document of `text`, which is what Go's `yaml.Unmarshal` reads. `None`: there is nothing.
 pub fn load_first(text: &str) -> Result<Option<Document>, YamlError> {
-    first_document(text, NODES_MAX)?.map(|root| finish(&root)).transpose()
+    first_document(&text.replace(NEXT_LINE, "\r\n"), NODES_MAX)?.map(|root| finish(&root)).transpose()
 }
 
 fn finish(root: &Rc<Node>) -> Result<Document, YamlError> {
@@ -356,6 +362,14 @@ mod tests {
         assert!(first_document("[1, 2, 3]", 4).is_ok());
         let error = first_document("[1, 2, 3, 4]", 3).expect_err("too many");
         assert_eq!((error.message.as_str(), error.span.column), ("the document has more than 3 values", 11));
+    }
+
+    #[test]
+    fn the_next_line_of_latin_1_breaks_lines() {
+        let document = load_first("a: b\u{85}c: d").expect("YAML").expect("a document");
+        let spans: Vec<(u32, usize)> =
+            document.root.mapping().expect("a mapping").iter().map(|e| (e.key.span.line, e.key.span.start)).collect();
+        assert_eq!(spans, [(1, 0), (2, 6)]);
     }
 
     #[test]

@@ -16,6 +16,9 @@ pub fn check(row: &Row) -> Verdict {
         Verdict::Wrong { .. } if scanned_again(&row.text) => {
             Verdict::Deliberate("upstream scans values for tags after they were bound; values are data here")
         }
+        Verdict::Wrong { .. } if super::is_nested(&row.text) => {
+            Verdict::Deliberate("a nested tag is resolved in one pass, so that no value is scanned for tags")
+        }
         verdict => verdict,
     }
 }

@@ -22,11 +22,13 @@ fn expected(row: &Value) -> Value {
 
 fn got(row: &Value) -> Value {
     let task = &row["task"];
-    let dependencies = task["dependencies"].as_array().map(|names| {
-        let names: Vec<&str> = names.iter().filter_map(Value::as_str).collect();
+    let dependencies = || {
+        let names: Vec<&str> =
+            task["dependencies"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         names.join(" && ")
-    });
-    let depends = dependencies.unwrap_or_else(|| task["depends"].as_str().unwrap_or_default().to_string());
+    };
+    let depends = task["depends"].as_str().filter(|depends| !depends.is_empty());
+    let depends = depends.map_or_else(dependencies, String::from);
     let tasks: BTreeMap<&str, &Value> =
         row["tasks"].as_array().into_iter().flatten().filter_map(|t| Some((t["name"].as_str()?, t))).collect();
     let on = |name: &str, key: &str| tasks.get(name).is_some_and(|t| t["continueOn"][key] == true);
@@ -56,7 +58,7 @@ fn phase(text: &Value) -> Option<Phase> {
 
 /// Upstream counts a daemon that runs as done.
 fn is_fulfilled(task: &Value) -> bool {
-    task["daemoned"] == true || phase(&task["phase"]).is_some_and(Phase::is_fulfilled)
+    (task["daemoned"] == true && task["phase"] != "Pending") || phase(&task["phase"]).is_some_and(Phase::is_fulfilled)
 }
 
 fn results(task: &Value) -> Results {

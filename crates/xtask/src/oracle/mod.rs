@@ -70,6 +70,12 @@ fn of(row: &Row, answer: fn(&Value) -> (Value, Value)) -> Verdict {
     }
 }
 
+/// Whether a tag stands in a tag.
+fn is_nested(text: &str) -> bool {
+    text.split("{{").skip(1).any(|part| !part.contains("}}") && !part.is_empty())
+        && text.split("}}").any(|part| part.matches("{{").count() > 1)
+}
+
 type Difference<'a> = (String, Option<&'a Value>, Option<&'a Value>);
 
 fn difference<'a>(place: &str, expected: &'a Value, got: &'a Value) -> Option<Difference<'a>> {

@@ -4,19 +4,20 @@ use super::{Row, Verdict, of};
 use engine::{Draft, State, decide, evolve};
 use model::attempt::Profile;
 use model::event::Recorded;
-use model::input::{Epoch, Report, ReportKind, Shutdown, Stamped};
+use model::input::{Epoch, Report, ReportKind, Stamped};
 use model::node::Parameter;
 use model::record::Source;
 use model::{Event, Exit, Input, NodeId, Outcome, RunId, RunRecord, Time};
 use regex::Regex;
 use serde_json::{Value, json};
-use spec::{Options, SourceFile, compile};
+use spec::{Options, Severity, SourceFile, compile};
 use views::History;
 
 pub fn check(row: &Row) -> Verdict {
     let parsed: Value = serde_json::from_str(&row.text).unwrap_or_default();
-    let yaml = parsed["yaml"].as_str().unwrap_or_default();
-    if parsed["stuck"] == true && yaml.contains("{{steps.") {
+    let compiled = compile(&files(&parsed), &Options::default());
+    let mut errors = compiled.diagnostics.iter().filter(|d| d.severity == Severity::Error).peekable();
+    if errors.peek().is_some() && errors.all(|error| error.code == "E0506") {
         return Verdict::Deliberate("upstream hangs on a `when` that reads a sibling of its own group; we refuse it");
     }
     of(row, |row| (expected(row), got(row)))
@@ -37,16 +38,17 @@ fn expected(row: &Value) -> Value {
     json!({ "phase": row["phase"], "message": row["message"], "waves": row["waves"], "nodes": nodes })
 }
 
-fn got(row: &Value) -> Value {
+fn files(row: &Value) -> Vec<SourceFile> {
     let file =
         |name: &str, text: &Value| SourceFile { name: name.into(), text: text.as_str().unwrap_or_default().into() };
     let mut files = vec![file("row.yaml", &row["yaml"])];
     files.extend(row["with"].as_array().into_iter().flatten().map(|with| file("with.yaml", with)));
-    let compiled = compile(&files, &Options::default());
+    files
+}
+
+fn got(row: &Value) -> Value {
+    let compiled = compile(&files(row), &Options::default());
     let Some(plan) = compiled.plans.into_iter().next() else { return json!("refused") };
-    let shutdown = ["Stop", "Terminate"]
-        .into_iter()
-        .find(|s| row["yaml"].as_str().is_some_and(|y| y.contains(&format!("shutdown: {s}"))));
     let record = RunRecord {
         id: RunId("uid".into()),
         name: plan.metadata.name.clone(),
@@ -63,10 +65,6 @@ fn got(row: &Value) -> Value {
     };
     let mut run = Run::default();
     run.input(Input::Submit(Box::new(record)));
-    if let Some(strategy) = shutdown {
-        let strategy = if strategy == "Stop" { Shutdown::Stop } else { Shutdown::Terminate };
-        run.input(Input::Shutdown { strategy, by: "row".into() });
-    }
     let outcomes = outcomes(&row["outcomes"]);
     let mut waves = Vec::new();
     while let Some(wave) = run.wave(&outcomes) {

@@ -19,7 +19,8 @@ use driver::protocol::{Reply, Request};
 use executor::variables::Variables;
 use model::attempt::Profile;
 use model::{Plan, RunRecord};
-use spec::{Options, Severity};
+use spec::{Compiled, Options, Severity};
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::process::ExitCode;
 use store::Durability;
@@ -89,7 +90,7 @@ pub fn run(args: RunArgs, settings: &Settings) -> Done {
     if errors > 0 {
         return Err(Fault::usage(format!("{}; nothing was run", sources::errors(errors))));
     }
-    let mut plan = one(compiled.plans, &args.files)?;
+    let mut plan = one(compiled, &args.files)?;
     plan.notices.extend(machine::notices(&plan, &executor::machine()));
     let place = Place::new(settings)?;
     let starting = place.start()?;
@@ -123,12 +124,17 @@ pub fn run(args: RunArgs, settings: &Settings) -> Done {
     followed.to_the_end(client, ctrl_c, History::default())
 }
 
-fn one(plans: Vec<Plan>, files: &[String]) -> Result<Plan, Fault> {
-    let count = plans.len();
-    let mut plans = plans.into_iter();
+fn one(compiled: Compiled, files: &[String]) -> Result<Plan, Fault> {
+    let count = compiled.plans.len();
+    let mut plans = compiled.plans.into_iter();
     match (plans.next(), count) {
         (Some(plan), 1) => Ok(plan),
-        (None, _) => Err(Fault::usage(format!("no Workflow in {}; give the file that has one too", files.join(", ")))),
+        (None, _) => {
+            let others: BTreeSet<&str> = compiled.documents.iter().map(|document| document.kind.as_str()).collect();
+            let others: Vec<&str> = others.into_iter().collect();
+            let has = if others.is_empty() { String::new() } else { format!(" (only {})", others.join(", ")) };
+            Err(Fault::usage(format!("no Workflow in {}{has}; give the file that has one too", files.join(", "))))
+        }
         (Some(_), _) => {
             Err(Fault::usage(format!("{count} Workflows in {}; `run` takes one at a time", files.join(", "))))
         }

@@ -1,6 +1,7 @@
 //! Parameters given on the command line and in files.
 //! It must never know which parameters a workflow has.
 
+use crate::commands::sources::unreadable;
 use crate::exit_codes::Fault;
 use model::node::Parameter;
 use serde_json::Value;
@@ -33,7 +34,7 @@ fn put(parameters: &mut Vec<Parameter>, name: &str, value: String) {
 
 fn of_file(file: &str) -> Result<Vec<Parameter>, Fault> {
     let wrong = |what: &dyn std::fmt::Display| Fault::usage(format!("{file}: {what}"));
-    let text = std::fs::read_to_string(file).map_err(|error| wrong(&error))?;
+    let text = std::fs::read_to_string(file).map_err(|error| unreadable(file, &error))?;
     let document = spec::yaml::load_first(&text).map_err(|error| wrong(&error))?;
     let Some(document) = document else { return Ok(Vec::new()) };
     let json = spec::yaml::to_json(&document.root).map_err(|error| wrong(&error))?;

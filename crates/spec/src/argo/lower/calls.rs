@@ -74,7 +74,7 @@ impl Lowering<'_> {
             }
             return Some(With::Items(texts));
         }
-        if let Some(param) = word(node, "withParam") {
+        if let Some(param) = word(node, "withParam").filter(|param| !param.text.is_empty()) {
             return Some(With::Param(Text(param.text)));
         }
         let sequence = field(node, "withSequence")?;

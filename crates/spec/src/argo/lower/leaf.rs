@@ -3,12 +3,11 @@
 
 use super::Lowering;
 use crate::argo::annotations::Additions;
-use crate::argo::view::{any_text, field, flag, items, names, text, word, words};
+use crate::argo::view::{field, flag, items, names, text, word, words};
 use crate::suggest;
 use crate::yaml::Node;
 use model::Text;
-use model::plan::{EnvVar, Leaf, Resources, Scope, VolumeMount};
-use std::collections::BTreeMap;
+use model::plan::{EnvVar, Leaf, Scope, VolumeMount};
 
 impl Lowering<'_> {
     pub(super) fn leaf(&mut self, container: &Node, template: &Node, scope: &Scope, additions: &Additions) -> Leaf {
@@ -26,7 +25,7 @@ impl Lowering<'_> {
             working_dir: word(container, "workingDir").map(|w| Text(w.text)),
             env: environment(container),
             mounts: self.mounts(container, template, scope),
-            resources: resources(container),
+            resources: self.resources(container, template),
             python_requirements: requirements,
             dynamic: additions.dynamic.or(self.additions.dynamic).unwrap_or_default(),
         }
@@ -68,14 +67,4 @@ fn claims(spec: &Node) -> Vec<String> {
 fn environment(container: &Node) -> Vec<EnvVar> {
     let one = |node: &std::rc::Rc<Node>| EnvVar { name: Text(text(node, "name")), value: Text(text(node, "value")) };
     items(container, "env").iter().map(one).collect()
-}
-
-fn resources(container: &Node) -> Resources {
-    let Some(node) = field(container, "resources") else { return Resources::default() };
-    let amounts = |key| -> BTreeMap<String, Text> {
-        let entries = field(node, key).and_then(|map| map.mapping()).unwrap_or_default();
-        let one = |entry: &crate::yaml::Entry| Some((entry.key.key_text()?.to_owned(), Text(any_text(&entry.value)?)));
-        entries.iter().filter_map(one).collect()
-    };
-    Resources { requests: amounts("requests"), limits: amounts("limits") }
 }

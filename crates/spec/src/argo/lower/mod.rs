@@ -4,6 +4,7 @@
 mod calls;
 mod leaf;
 mod parameters;
+mod resources;
 mod retry;
 
 use super::annotations::Additions;
@@ -13,6 +14,7 @@ use super::merge::with_defaults;
 use super::view::{field, flag, int, int_or_text, items, pairs, text, word};
 use crate::Options;
 use crate::yaml::Node;
+use model::input::Shutdown;
 use model::plan::{Body, Metadata, Plan, RunMetadata, SEMANTICS, Scope, Template};
 use model::{TemplateId, Text};
 use std::collections::{BTreeMap, VecDeque};
@@ -60,9 +62,23 @@ pub fn plan(
         active_deadline_s: int(spec, "activeDeadlineSeconds"),
         priority: int(spec, "priority").and_then(|p| i32::try_from(p).ok()).unwrap_or_default(),
         service_account: text(spec, "serviceAccountName"),
+        shutdown: shutdown(spec, lowering.faults),
         by_reference: effective.reference.is_some(),
         notices: Vec::new(),
     })
+}
+
+fn shutdown(spec: &Node, faults: &mut Faults) -> Option<Shutdown> {
+    let strategy = word(spec, "shutdown").filter(|strategy| !strategy.text.is_empty())?;
+    match strategy.text.as_str() {
+        "Stop" => Some(Shutdown::Stop),
+        "Terminate" => Some(Shutdown::Terminate),
+        other => {
+            let help = Some("write `Stop` or `Terminate`, or leave it out".to_owned());
+            faults.error("E0202", strategy.span, format!("there is no shutdown strategy `{other}`"), help);
+            None
+        }
+    }
 }
 
 /// Zero means "no limit" upstream.
