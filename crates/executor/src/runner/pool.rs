@@ -72,7 +72,7 @@ impl Pool {
     pub fn new(dir: PathBuf) -> io::Result<Self> {
         // Of a runner that is gone: its sandboxes died with it.
         crate::local::scratch::remove(&dir);
-        crate::home::make_dir(&dir)?;
+        crate::home::make_private_dir(&dir)?;
         Ok(Self {
             dir,
             made: 0,
