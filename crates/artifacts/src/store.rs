@@ -213,6 +213,16 @@ impl Store {
         }
     }
 
+    /// Whether `check` has to read this blob or tree.
+    pub fn suspects(&self, content: &Content) -> bool {
+        match content {
+            Content::Blob(digest) => self.boot.suspects(&self.blob_path(digest)),
+            Content::Tree(digest) => self.boot.suspects(&self.tree_home(digest)),
+            Content::Parts(parts) => parts.iter().any(|(_, part)| self.suspects(part)),
+            Content::Raw(_) | Content::Uri(_) => false,
+        }
+    }
+
     /// To be called before content is used: what was stored before the machine last started, and may be torn by a power cut, is
     /// read again, once. Damaged content is removed, so that whoever makes it again stores it whole.
     ///

@@ -17,6 +17,7 @@ use store::{Durability, Reader, StoreError};
 
 /// The body of `towpath __holder [--durability full]`. The home is in `TOWPATH_HOME`.
 pub fn holder(args: impl Iterator<Item = OsString>) -> ExitCode {
+    executor::close_inherited();
     let args: Vec<String> = args.map(|word| word.to_string_lossy().into_owned()).collect();
     let value = |flag: &str| args.iter().position(|word| word == flag).and_then(|at| args.get(at + 1));
     let durability =

@@ -81,7 +81,7 @@ pub fn main(parts: Parts) -> ExitCode {
         Ok(code) => code,
         Err(why) => {
             announce(&why.replace('\n', " "));
-            eprintln!("holder: {why}");
+            executor::own_log::say(format!("holder: {why}"));
             ExitCode::from(3)
         }
     }
@@ -229,7 +229,7 @@ impl Holder {
             match self.read(&run) {
                 Ok(events) => loads.push(In::Load { run, events, resumed: false }),
                 Err(why) => {
-                    eprintln!("run {run} is left alone: {why}");
+                    executor::own_log::say(format!("run {run} is left alone: {why}"));
                     loads.push(In::Unreadable { run, why });
                 }
             }
@@ -264,7 +264,7 @@ impl Holder {
             self.step(inputs);
             self.reload_due();
             if let Some(error) = &self.trouble {
-                eprintln!("holder: {error}");
+                executor::own_log::say(format!("holder: {error}"));
                 self.board.note(None, error.to_string());
                 return ExitCode::from(3);
             }
@@ -343,7 +343,12 @@ impl Holder {
 
     /// Attaching to a run that goes on is not a reason: its tasks keep what they began with.
     fn replace_variables(&self, run: &RunId, variables: &Variables) {
-        if self.pump.state(run).is_none_or(State::is_ended) || self.pump.is_resumed(run) {
+        let away = self.reloads.runs().find(|(away, _)| *away == run).map(|(_, resumed)| resumed);
+        let interrupted = match (away, self.pump.state(run)) {
+            (Some(resumed), _) => !resumed,
+            (None, state) => state.is_some_and(|state| !state.is_ended()) && !self.pump.is_resumed(run),
+        };
+        if !interrupted {
             return;
         }
         if let Err(error) = variables::keep(self.home.executor(), run, variables) {
@@ -525,7 +530,7 @@ impl Holder {
     fn reload_now(&mut self, run: &RunId) -> Option<In> {
         let resumed = self.reloads.take(run)?;
         match self.read(run) {
-            Ok(events) => Some(In::Load { run: run.clone(), events, resumed }),
+            Ok(events) => Some(self.load_again(run.clone(), events, resumed)),
             Err(_) => {
                 self.reloads.put_back(run.clone(), resumed, clock::now());
                 None
@@ -533,14 +538,22 @@ impl Holder {
         }
     }
 
+    fn load_again(&self, run: RunId, events: Vec<Recorded>, resumed: bool) -> In {
+        if events.is_empty() {
+            // It was never created.
+            variables::forget(self.home.executor(), &run);
+        }
+        In::Load { run, events, resumed }
+    }
+
     /// Folds runs again whose logs did not follow.
     fn reload_due(&mut self) {
         let now = clock::now();
         for (run, resumed) in self.reloads.take_due(now) {
             match self.read(&run) {
-                Ok(events) => self.step(vec![In::Load { run, events, resumed }]),
+                Ok(events) => self.step(vec![self.load_again(run, events, resumed)]),
                 Err(why) => {
-                    eprintln!("holder: {why}");
+                    executor::own_log::say(format!("holder: {why}"));
                     self.reloads.put_back(run, resumed, now);
                 }
             }

@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use std::io::{self, Read, Write};
 
 /// Version of these frames.
-pub const PROTOCOL: u32 = 1;
-/// The oldest version that is still served. (There is only one yet.)
-pub const PROTOCOL_MIN: u32 = 1;
+pub const PROTOCOL: u32 = 2;
+/// The oldest version that is still served. (No release has spoken another.)
+pub const PROTOCOL_MIN: u32 = 2;
 
 /// A larger frame is a fault of the other side.
 const FRAME_BYTES_MAX: usize = 512 << 20;

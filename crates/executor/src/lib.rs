@@ -1,5 +1,6 @@
 //! Runs one attempt: on this machine (with the runner), later in containers and pods; environments, images, source snapshots.
 //! It must never know the engine, the store of events, or what a workflow is: a launch is self-contained.
+#![warn(clippy::print_stderr)]
 
 pub mod argosay;
 mod environment;
@@ -7,6 +8,7 @@ pub mod home;
 pub mod images;
 pub mod local;
 pub mod machine;
+pub mod own_log;
 pub mod runner;
 pub mod source;
 pub mod variables;
@@ -16,6 +18,7 @@ mod frame;
 pub use images::Catalogue;
 pub use local::{Local, LocalSettings};
 pub use machine::{Machine, machine};
+pub use runner::close_inherited;
 
 use model::attempt::{Launch, Outcome};
 use model::input::Epoch;

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 /// Version of these frames. The first frame on each side carries it.
-pub const RUNNER_PROTOCOL: u32 = 1;
+pub const RUNNER_PROTOCOL: u32 = 2;
 
 /// From the holder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -64,7 +64,7 @@ pub struct Spawn {
     pub profile: Profile,
     /// Bind mounts inside the sandbox, in this order.
     pub binds: Vec<Bind>,
-    /// The attempt's own directory outside: `upper/`, `work/`, `tmp/`, `outcome`.
+    /// The attempt's own directory outside, with what it was given and what it wrote (`Ended::kept`).
     pub scratch: String,
     /// Something lies in that directory that the attempt is to find: its sandbox is laid over it, and is no other's.
     #[serde(default)]

@@ -12,14 +12,16 @@ use model::row::{RowChange, TableDef};
 use rusqlite::Connection;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Under `Durability::Normal`, the most that a power cut can lose.
 pub const SYNC_INTERVAL: Duration = Duration::from_millis(250);
+/// A sync begins so long after the first commit that it is for: what it takes itself counts as well.
+const SYNC_AFTER: Duration = Duration::from_millis(100);
 
 /// Jobs of one transaction, at most: a bound on how long its first waits.
 const JOBS_MAX: usize = 1024;
@@ -70,13 +72,37 @@ struct Desk {
 }
 
 enum Job {
-    Append { batch: Vec<Append>, urgent: bool, done: Done },
-    Rows { changes: Vec<RowChange>, done: Done },
-    DeleteLog { log: LogId, rows: Vec<RowChange>, done: Done },
-    ReplaceTable { table: &'static TableDef, rows: Vec<RowChange>, done: Done },
-    Lease { log: LogId, owner: String, done: Box<dyn FnOnce(Result<u64, StoreError>) + Send> },
-    LimitPages { pages: u32, done: Done },
-    Barrier { done: Done },
+    Append {
+        batch: Vec<Append>,
+        urgent: bool,
+        done: Done,
+    },
+    Rows {
+        changes: Vec<RowChange>,
+        done: Done,
+    },
+    DeleteLog {
+        log: LogId,
+        rows: Vec<RowChange>,
+        done: Done,
+    },
+    ReplaceTable {
+        table: &'static TableDef,
+        rows: Vec<RowChange>,
+        done: Done,
+    },
+    Lease {
+        log: LogId,
+        owner: String,
+        done: Box<dyn FnOnce(Result<u64, StoreError>) + Send>,
+    },
+    LimitPages {
+        pages: u32,
+        done: Done,
+    },
+    Barrier {
+        done: Done,
+    },
     /// Something was committed: it is to be synced in time.
     Committed,
     Close,
@@ -106,7 +132,8 @@ pub fn open(path: &Path, durability: Durability, tables: &[&'static TableDef]) -
         tables: tables.to_vec(),
         connection,
         wal,
-        sync_due: None,
+        unsynced: None,
+        syncing: None,
         groups_until_look: GROUPS_PER_LOOK,
         reserve,
         poisoned: None,
@@ -187,9 +214,14 @@ impl Writer {
         }
         let Ok(mut desk) = self.desk.worker.try_lock() else { return self.send(job) };
         let Some(worker) = desk.as_mut() else { return job.fail(StoreError::Closed) };
-        let was_due = worker.sync_due.is_some();
+        if worker.is_behind() {
+            // The disk does not keep up: the thread has a sync to finish first.
+            drop(desk);
+            return self.send(job);
+        }
+        let was_due = worker.sync_due().is_some();
         worker.do_group(vec![job]);
-        if !was_due && worker.sync_due.is_some() {
+        if (!was_due && worker.sync_due().is_some()) || worker.groups_until_look == 0 {
             let _ = self.jobs.send(Job::Committed);
         }
     }
@@ -245,8 +277,9 @@ struct Worker {
     connection: Connection,
     /// Under `Normal`: what we sync ourselves.
     wal: Option<Arc<File>>,
-    /// When what was committed must be on the disk.
-    sync_due: Option<Instant>,
+    /// Of what is not on the disk: when the first was committed that no sync is for yet, and that one is under way for.
+    unsynced: Option<Instant>,
+    syncing: Option<Instant>,
     groups_until_look: u32,
     reserve: Reserve,
     /// What failed; nothing is written any more.
@@ -261,7 +294,7 @@ impl Desk {
 
     fn run(&self, queue: &Receiver<Job>) {
         loop {
-            let due = self.worker().as_ref().and_then(|worker| worker.sync_due);
+            let due = self.worker().as_ref().and_then(Worker::sync_due);
             let first = match due {
                 None => queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
                 Some(due) => queue.recv_timeout(due.saturating_duration_since(Instant::now())),
@@ -286,12 +319,16 @@ impl Desk {
                 }
             }
             let jobs = group.len();
+            self.sync_if_due();
             if let Some(worker) = self.worker().as_mut().filter(|_| jobs > 0) {
                 worker.do_group(group);
             }
             self.waiting.fetch_sub(jobs, Ordering::AcqRel);
             if closing {
                 return self.close(queue);
+            }
+            if let Some(worker) = self.worker().as_mut() {
+                worker.checkpoint_if_due();
             }
             self.sync_if_due();
         }
@@ -300,13 +337,13 @@ impl Desk {
     /// Syncs what was committed before, while others go on committing.
     fn sync_if_due(&self) {
         let wal = match self.worker().as_mut() {
-            Some(worker) if worker.sync_due.is_some_and(|due| due <= Instant::now()) => worker.begin_sync(),
+            Some(worker) if worker.sync_due().is_some_and(|due| due <= Instant::now()) => worker.begin_sync(),
             _ => None,
         };
-        if let Some(Err(error)) = wal.map(|wal| wal.sync_data())
-            && let Some(worker) = self.worker().as_mut()
-        {
-            worker.sync_failed(&error);
+        let Some(wal) = wal else { return };
+        let synced = wal.sync_data();
+        if let Some(worker) = self.worker().as_mut() {
+            worker.end_sync(synced);
         }
     }
 
@@ -345,7 +382,7 @@ impl Worker {
             job.answer(result.clone().and(own));
         }
         if result.is_ok() {
-            self.checkpoint_if_due();
+            self.groups_until_look = self.groups_until_look.saturating_sub(1);
         }
     }
 
@@ -397,8 +434,8 @@ impl Worker {
     }
 
     fn after_commit(&mut self, has_barrier: bool) -> Result<(), StoreError> {
-        if self.wal.is_some() && self.sync_due.is_none() {
-            self.sync_due = Some(Instant::now() + SYNC_INTERVAL);
+        if self.wal.is_some() && self.unsynced.is_none() {
+            self.unsynced = Some(Instant::now());
         }
         if has_barrier {
             self.sync();
@@ -413,26 +450,38 @@ impl Worker {
         }
     }
 
+    /// Under `Normal`: when the next sync begins.
+    fn sync_due(&self) -> Option<Instant> {
+        self.unsynced.map(|first| first + SYNC_AFTER)
+    }
+
+    /// Something was committed so long ago that nothing more may be before it is on the disk.
+    fn is_behind(&self) -> bool {
+        self.syncing.or(self.unsynced).is_some_and(|first| first.elapsed() >= SYNC_INTERVAL)
+    }
+
     /// Under `Normal`: brings what was committed to the disk.
     fn sync(&mut self) {
-        if let Some(Err(error)) = self.begin_sync().map(|wal| wal.sync_data()) {
-            self.sync_failed(&error);
+        if let Some(wal) = self.begin_sync() {
+            self.end_sync(wal.sync_data());
         }
     }
 
-    /// What is to be synced, if anything is. What is committed from now on is due later.
+    /// What is to be synced, if anything is. What is committed from now on is for the next one.
     fn begin_sync(&mut self) -> Option<Arc<File>> {
-        let due = self.sync_due.take().is_some() && self.poisoned.is_none();
-        self.wal.as_ref().filter(|_| due).map(Arc::clone)
+        self.syncing = self.unsynced.take().filter(|_| self.poisoned.is_none());
+        self.wal.as_ref().filter(|_| self.syncing.is_some()).map(Arc::clone)
     }
 
-    fn sync_failed(&mut self, error: &std::io::Error) {
-        self.poisoned = Some(format!("syncing its WAL failed: {error}"));
+    fn end_sync(&mut self, synced: std::io::Result<()>) {
+        self.syncing = None;
+        if let Err(error) = synced {
+            self.poisoned = Some(format!("syncing its WAL failed: {error}"));
+        }
     }
 
-    /// SQLite's own automatic checkpoint hides its errors, and the sync after one that failed would lie.
+    /// On the thread only: it waits for the disk. SQLite's own automatic checkpoint hides its errors, and the sync after one that failed would lie.
     fn checkpoint_if_due(&mut self) {
-        self.groups_until_look -= 1;
         if self.groups_until_look > 0 {
             return;
         }
@@ -501,7 +550,8 @@ mod tests {
             tables: Vec::new(),
             connection,
             wal: Some(Arc::new(File::from(pipe))),
-            sync_due: None,
+            unsynced: None,
+            syncing: None,
             groups_until_look: GROUPS_PER_LOOK,
             reserve: Reserve::of(&path),
             poisoned: None,

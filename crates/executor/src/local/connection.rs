@@ -81,7 +81,7 @@ pub(super) fn keep_up(inner: &Inner) {
             Err(error) => {
                 failures += 1;
                 if failures == QUICK_TRIES {
-                    eprintln!("executor: the runner cannot be reached: {error}");
+                    crate::own_log::say(format!("executor: the runner cannot be reached: {error}"));
                 }
                 thread::sleep(if failures < QUICK_TRIES { PAUSE } else { LONG_PAUSE });
             }

@@ -21,7 +21,7 @@ use layout::{Layout, Site};
 use model::attempt::{Launch, Outcome, Profile};
 use model::input::Epoch;
 use model::runner::{Ended, Spawn, ToRunner};
-use model::{AttemptKey, Exit, RunId, Time};
+use model::{AttemptKey, Content, Exit, RunId, Time};
 use stage::{Stage, Staged};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::OsString;
@@ -72,6 +72,8 @@ struct State {
     unwanted: BTreeMap<AttemptKey, Option<Arc<Launch>>>,
     /// Launches that came while there was no runner.
     waiting: Vec<(Launch, Epoch)>,
+    /// Devices of this machine.
+    gpus: u32,
     gpus_taken: BTreeMap<AttemptKey, Vec<u32>>,
     noticed: BTreeSet<(RunId, String)>,
     sandboxes: bool,
@@ -121,7 +123,7 @@ impl Local {
             runner: settings.runner,
             python: Python::default(),
             variables: variables::Kept::default(),
-            state: Mutex::default(),
+            state: Mutex::new(State { gpus: crate::machine::gpus(), ..State::default() }),
             events,
             jobs: Mutex::default(),
             job_is_there: Condvar::new(),
@@ -275,6 +277,7 @@ impl Inner {
             && launch.python_requirements.is_empty()
             && launch.script.is_none()
             && !self.images.is_python(&launch.image)
+            && launch.source.is_none_or(|tree| !self.store.suspects(&Content::Tree(tree)))
     }
 
     fn lost(&self, key: AttemptKey) {
@@ -551,7 +554,7 @@ impl State {
 
     /// Devices for the attempt, where there are any on this machine.
     fn take_gpus(&mut self, launch: &Launch) -> Option<String> {
-        let all = crate::machine::gpus();
+        let all = self.gpus;
         if all == 0 {
             return None;
         }

@@ -55,10 +55,8 @@ impl Stage<'_> {
         let layout = self.site.layout(launch, self.environment.as_deref());
         let resolved = self.images.resolve(&launch.image, &launch.command, &launch.args)?;
         make_dir(&self.site.home.logs(&launch.key.run))?;
-        if fs::symlink_metadata(&layout.scratch).is_ok() {
-            // Staged before, by a holder that died before the runner heard of it.
-            super::scratch::remove(&layout.scratch);
-        }
+        // Staged before, by a holder that died before the runner heard of it.
+        super::scratch::remove(&layout.scratch);
         layout.empty.iter().try_for_each(|path| make_dir(path))?;
         self.lay_inputs(launch, &layout)?;
         let mut notices = resolved.notices;

@@ -26,12 +26,19 @@ pub(crate) const READY: &str = "ready";
 /// What it prints when the home has a runner already.
 pub(crate) const BUSY: &str = "busy";
 
+/// Closes what the command that started this process had open besides the standard streams: it is none of ours, and no task's.
+/// Call it before anything is opened.
+pub fn close_inherited() {
+    sys::close_from(3);
+}
+
 /// The body of `towpath __runner`. Prints one word on standard output: `ready` or `busy`.
 pub fn main(home: &Path) -> ExitCode {
+    close_inherited();
     match shell::run(&Home::new(home)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("runner: {error}");
+            crate::own_log::say(format!("runner: {error}"));
             ExitCode::from(3)
         }
     }

@@ -20,12 +20,17 @@ const AGE_MAX: Duration = Duration::from_secs(10);
 const SHAPES_MAX: usize = 16;
 /// Sandboxes of a kind that wait or are being made.
 const SPARES_MAX: usize = 8;
+/// Sandboxes with a task: each costs some ten descriptors of ours. Beyond this, attempts have sandboxes of their own.
+const BUSY_MAX: usize = 64;
 
 /// Sandboxes of attempts that are given the same.
 pub struct Pool {
     /// Where they have their layers.
     dir: PathBuf,
     made: u64,
+    /// Raised when something was mounted on the machine: sandboxes of before do not show it.
+    mounted: u64,
+    busy: usize,
     shapes: Vec<Shape>,
     making: Vec<Making>,
     ready: Vec<Sandbox>,
@@ -54,7 +59,10 @@ pub struct Sandbox {
     pidfd: OwnedFd,
     dir: PathBuf,
     traces: Traces,
+    mounted: u64,
     made_at: Instant,
+    /// Processor time of its init and what that has buried, when it was last looked at.
+    spent_us: u64,
 }
 
 struct Making {
@@ -64,6 +72,8 @@ struct Making {
     report: OwnedFd,
     dir: PathBuf,
     binds: Vec<Bind>,
+    mounted: u64,
+    made_at: Instant,
 }
 
 impl Pool {
@@ -76,6 +86,8 @@ impl Pool {
         Ok(Self {
             dir,
             made: 0,
+            mounted: 0,
+            busy: 0,
             shapes: Vec::new(),
             making: Vec::new(),
             ready: Vec::new(),
@@ -88,10 +100,11 @@ impl Pool {
 
     /// A sandbox for this attempt, if one stands ready. Makes others where it seems that they will be needed.
     pub fn take(&mut self, sandboxes: &Sandboxes, spawn: &Spawn) -> Option<Sandbox> {
-        if spawn.laid {
+        if spawn.laid || self.busy >= BUSY_MAX {
             return None;
         }
         if self.mounts_changed() {
+            self.mounted += 1;
             self.retire(|_| true);
         }
         let now = Instant::now();
@@ -111,22 +124,32 @@ impl Pool {
         if (taken.is_none() || dirty) && spares < SPARES_MAX {
             self.make(sandboxes, number, &spawn.binds);
         }
+        self.busy += usize::from(taken.is_some());
         taken
     }
 
     /// A task has left this sandbox clean.
     pub fn put_back(&mut self, sandbox: Sandbox) {
+        self.busy -= 1;
         let waiting = self.ready.iter().filter(|other| other.shape == sandbox.shape).count();
         let known = self.note(sandbox.shape, false);
-        if known && waiting < SPARES_MAX && sandbox.made_at.elapsed() < AGE_MAX {
+        let is_current = sandbox.mounted == self.mounted && sandbox.made_at.elapsed() < AGE_MAX;
+        if known && is_current && waiting < SPARES_MAX {
             self.ready.push(sandbox);
         } else {
             self.end(sandbox.pid, &sandbox.pidfd, sandbox.dir);
         }
     }
 
-    /// A task has left traces in a sandbox of this kind.
+    /// A sandbox in which nothing can be started.
+    pub fn throw_away(&mut self, sandbox: Sandbox) {
+        self.busy -= 1;
+        self.end(sandbox.pid, &sandbox.pidfd, sandbox.dir);
+    }
+
+    /// A task has left traces in a sandbox of this kind, which is gone.
     pub fn was_dirty(&mut self, shape: u64) {
+        self.busy -= 1;
         self.note(shape, true);
     }
 
@@ -165,16 +188,19 @@ impl Pool {
             }
             let making = self.making.swap_remove(at);
             match self.finished(&making) {
+                Ok(_) if making.mounted != self.mounted => self.end(making.pid, &making.pidfd, making.dir),
                 Ok(traces) => self.ready.push(Sandbox {
                     shape: making.shape,
                     pid: making.pid,
                     pidfd: making.pidfd,
                     dir: making.dir,
                     traces,
-                    made_at: now,
+                    mounted: making.mounted,
+                    made_at: making.made_at,
+                    spent_us: sys::spent_us(making.pid).unwrap_or(0),
                 }),
                 Err(error) => {
-                    eprintln!("runner: a sandbox that was made ahead is thrown away: {error}");
+                    crate::own_log::say(format!("runner: a sandbox that was made ahead is thrown away: {error}"));
                     self.end(making.pid, &making.pidfd, making.dir);
                 }
             }
@@ -192,6 +218,9 @@ impl Pool {
     /// Ends all of them and waits for that.
     pub fn close(&mut self) {
         self.retire(|_| true);
+        for making in std::mem::take(&mut self.making) {
+            self.end(making.pid, &making.pidfd, making.dir);
+        }
         for (pid, _) in std::mem::take(&mut self.ending) {
             let _ = sys::wait(pid, true);
         }
@@ -220,8 +249,10 @@ impl Pool {
                 report: made.report,
                 dir,
                 binds: binds.to_vec(),
+                mounted: self.mounted,
+                made_at: Instant::now(),
             }),
-            Err(error) => eprintln!("runner: no sandbox is made ahead: {error}"),
+            Err(error) => crate::own_log::say(format!("runner: no sandbox is made ahead: {error}")),
         }
     }
 
@@ -289,6 +320,14 @@ impl Sandbox {
     /// Whether its task, which has ended, left nothing in it.
     pub fn is_clean(&self) -> bool {
         self.traces.none()
+    }
+
+    /// Processor time that was not its task's but of processes which that left to the init, which has now spent `total_us` with
+    /// them. What is less than the kernel counts well is nothing.
+    pub fn spent_by_orphans(&mut self, total_us: Option<u64>) -> u64 {
+        let total_us = total_us.unwrap_or(self.spent_us).max(self.spent_us);
+        let more = total_us - std::mem::replace(&mut self.spent_us, total_us);
+        if more < 2 * sys::TICK_US { 0 } else { more }
     }
 
     /// Ends it with all that runs in it. Its end shows in `pidfd`.

@@ -1,8 +1,7 @@
 //! The sandbox of profile `standard`: namespaces, a private overlay over the machine's files, and an init (DESIGN §5).
 //! It must never be built by a process with more than one thread, nor know why a task is run.
 //!
-//! One sandbox serves one attempt. Making them ahead and using clean ones again has its place in `Sandboxes::start`: the init
-//! would wait for its task instead of being handed one.
+//! A sandbox serves one attempt, whose task its init starts (`start`), or several that are started from outside (`make`, `pool`).
 
 use super::root;
 use super::sys::{self, Namespaces, Program, Setting, Stage, Status};
@@ -44,6 +43,8 @@ pub struct TaskFds<'a> {
     pub cgroups: &'a [OwnedFd],
     /// `RLIMIT_DATA`, where no cgroup enforces the memory limit.
     pub data_bytes_max: Option<u64>,
+    /// `RLIMIT_NOFILE` of tasks, where ours is another.
+    pub files_max: Option<libc::rlimit>,
 }
 
 impl Sandboxes {
@@ -94,7 +95,8 @@ impl Sandboxes {
         let (report, report_in) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
         let null = fs::File::options().read(true).write(true).open("/dev/null")?;
         let null = null.as_fd();
-        let fds = TaskFds { stdin: null, stdout: null, stderr: null, cgroups: &[], data_bytes_max: None };
+        let fds =
+            TaskFds { stdin: null, stdout: null, stderr: null, cgroups: &[], data_bytes_max: None, files_max: None };
         let me = std::process::id();
         let body = || {
             let Some((report, _)) = begin_init(me, &fds, report_in.as_fd()) else { return 1 };
@@ -150,7 +152,7 @@ impl Sandboxes {
                 .map_err(|error| format!("working directory {}: {error}", spawn.directory))
         });
         let said = match built {
-            Ok(()) => run_task(program, &cgroups, fds.data_bytes_max),
+            Ok(()) => run_task(program, &cgroups, fds),
             Err(why) => format!("failed sandbox: {why}"),
         };
         i32::from(write_all(report.as_fd(), said.as_bytes()).is_err())
@@ -212,7 +214,7 @@ fn keep_only(fds: &TaskFds<'_>, report: BorrowedFd<'_>) -> io::Result<Vec<OwnedF
     Ok(cgroups?)
 }
 
-fn run_task(program: &Program, cgroups: &[OwnedFd], data_bytes_max: Option<u64>) -> String {
+fn run_task(program: &Program, cgroups: &[OwnedFd], fds: &TaskFds<'_>) -> String {
     let setting = Setting {
         stdin: sys::borrow(0),
         stdout: sys::borrow(1),
@@ -220,7 +222,8 @@ fn run_task(program: &Program, cgroups: &[OwnedFd], data_bytes_max: Option<u64>)
         cgroups,
         enter: None,
         capabilities: Some(sys::TASK_CAPABILITIES),
-        data_bytes_max,
+        data_bytes_max: fds.data_bytes_max,
+        files_max: fds.files_max,
         die_with_parent: false,
     };
     let task = match sys::start(program, &setting) {

@@ -149,6 +149,7 @@ impl Shell {
                 sandboxes,
                 pool,
                 cgroups,
+                files_max: sys::raise_files_max(),
                 null: File::options().read(true).write(true).open("/dev/null")?.into(),
             },
             outcomes,
@@ -265,7 +266,7 @@ impl Shell {
 
     fn ended(&mut self, key: AttemptKey, remains: Remains) {
         for problem in remains.problems {
-            eprintln!("runner: {key}: {problem}");
+            crate::own_log::say(format!("runner: {key}: {problem}"));
         }
         self.groups.extend(remains.cgroup);
         if let Some(pool) = &mut self.machinery.pool {
@@ -350,7 +351,7 @@ impl Shell {
 
     fn persist(&mut self, key: AttemptKey, end: Ended) {
         if let Err(error) = self.outcomes.persist(&key, &end) {
-            eprintln!("runner: the outcome of {key} is not on disk yet: {error}");
+            crate::own_log::say(format!("runner: the outcome of {key} is not on disk yet: {error}"));
             self.unpersisted.push((key, end));
         }
     }

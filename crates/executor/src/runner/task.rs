@@ -29,6 +29,8 @@ pub struct Machinery {
     /// Sandboxes that are used again, where we have the power to enter one.
     pub pool: Option<Pool>,
     pub cgroups: Cgroups,
+    /// `RLIMIT_NOFILE` of tasks: ours is raised.
+    pub files_max: Option<libc::rlimit>,
     pub null: OwnedFd,
 }
 
@@ -193,7 +195,11 @@ impl Task {
         }
         let place = std::mem::replace(&mut self.place, Place::Machine);
         let (report, left) = self.leave(place);
-        let exit = self.exit(report, &Ending { reaped, before_exec, lost }, oom);
+        let exit = match &left.problem {
+            // It counts as one that did not end: what it declared may have been in there.
+            Some(problem) => Exit::Lost(problem.clone()),
+            None => self.exit(report, &Ending { reaped, before_exec, lost }, oom),
+        };
         if let Exit::NotStarted(why) = &exit {
             self.capture.say(now, why);
         }
@@ -222,8 +228,10 @@ impl Task {
             let reaped = sys::wait(self.pid, false).ok()??;
             let killed = reaped.status == Status::Signalled(libc::SIGKILL);
             let lost = killed && !pooled.killed && sys::is_exiting(pooled.sandbox.pid());
-            let ending = Ending { reaped, before_exec, lost };
+            let mut ending = Ending { reaped, before_exec, lost };
             if !lost && !pooled.killed && pooled.sandbox.is_clean() {
+                let total_us = sys::spent_us(pooled.sandbox.pid());
+                ending.reaped.cpu_us += pooled.sandbox.spent_by_orphans(total_us);
                 return Some(ending);
             }
             pooled.sandbox.kill();
@@ -231,7 +239,9 @@ impl Task {
             return None;
         };
         // Its end is the end of all that ran in it, and of its mounts.
-        sys::wait(pooled.sandbox.pid(), false).ok()??;
+        let init = sys::wait(pooled.sandbox.pid(), false).ok()??;
+        let mut ended = ended;
+        ended.reaped.cpu_us += pooled.sandbox.spent_by_orphans(Some(init.cpu_us));
         Some(ended)
     }
 
@@ -338,6 +348,7 @@ impl Started {
             stderr: err_in.as_fd(),
             cgroups: &procs,
             data_bytes_max: spawn.limits.memory_bytes.filter(|_| unenforced),
+            files_max: machinery.files_max,
         };
         let started = match (spawn.profile, &machinery.sandboxes) {
             (Profile::Standard, Some(sandboxes)) => {
@@ -380,7 +391,8 @@ fn start_sandboxed(
                 return Ok((pid, pidfd, Place::Pooled(Box::new(pooled))));
             }
             // The other way makes the working directory, and says what is wrong with a program.
-            Err(_) => pool.put_back(sandbox),
+            Err((Stage::Exec | Stage::Directory, _)) => pool.put_back(sandbox),
+            Err(_) => pool.throw_away(sandbox),
         }
     }
     let own = sandboxes.start(spawn, program, fds);
@@ -417,6 +429,7 @@ fn setting<'a>(
         enter,
         capabilities,
         data_bytes_max: fds.data_bytes_max,
+        files_max: fds.files_max,
         die_with_parent,
     }
 }

@@ -17,8 +17,9 @@ pub struct Traces {
     directories: Vec<Directory>,
     /// The init's children: what is left there has lost its parent.
     children: File,
-    /// Lists of System V shared memory, semaphores and queues, opened in the sandbox's IPC namespace, and what they said.
-    ipc: Vec<(File, Vec<u8>)>,
+    /// What the kernel says of the sandbox, and said before: lists of System V shared memory, semaphores and queues, opened in its
+    /// IPC namespace; how soon the init is killed when memory is short, which its tasks may change.
+    texts: Vec<(File, Vec<u8>)>,
 }
 
 /// A directory in which only a task writes. Its times would tell as much with one call, but some file systems keep them in seconds.
@@ -40,17 +41,18 @@ impl Traces {
     ///
     /// # Errors
     /// Something could not be looked at.
-    pub fn record(init: i32, directories: &[PathBuf], ipc: Vec<File>) -> io::Result<Self> {
+    pub fn record(init: i32, directories: &[PathBuf], mut ipc: Vec<File>) -> io::Result<Self> {
         let directories = directories.iter().map(|path| Directory::open(path)).collect::<io::Result<_>>()?;
         let children = File::open(format!("/proc/{init}/task/{init}/children"))?;
-        let ipc = ipc.into_iter().map(|file| read(&file).map(|text| (file, text))).collect::<io::Result<_>>()?;
-        Ok(Self { directories, children, ipc })
+        ipc.push(File::open(format!("/proc/{init}/oom_score_adj"))?);
+        let texts = ipc.into_iter().map(|file| read(&file).map(|text| (file, text))).collect::<io::Result<_>>()?;
+        Ok(Self { directories, children, texts })
     }
 
     /// Whether a task that has ended left nothing.
     pub fn none(&self) -> bool {
         read(&self.children).is_ok_and(|pids| pids.is_empty())
-            && self.ipc.iter().all(|(file, before)| read(file).is_ok_and(|now| now == *before))
+            && self.texts.iter().all(|(file, before)| read(file).is_ok_and(|now| now == *before))
             && self.directories.iter().all(|directory| directory.is_untouched().unwrap_or(false))
     }
 }
@@ -162,7 +164,7 @@ mod tests {
         let missing = dir.path().join("missing");
         assert!(Traces::record(std::process::id() as i32, &[missing], Vec::new()).is_err());
         let mut traces = traces(dir.path());
-        traces.ipc.push((File::open("/proc/self/status").expect("status"), b"another text".to_vec()));
+        traces.texts.push((File::open("/proc/self/status").expect("status"), b"another text".to_vec()));
         assert!(!traces.none());
     }
 }

@@ -4,7 +4,7 @@
 use crate::harness::{Test, World, kill, parameter, until, wants_parameter};
 use executor::Executor;
 use model::Exit;
-use model::attempt::Profile::Standard;
+use model::attempt::Profile::{Standard, Trusted};
 
 pub const TESTS: &[Test] = &[
     ("a_clean_sandbox_is_used_again", a_clean_sandbox_is_used_again),
@@ -14,6 +14,8 @@ pub const TESTS: &[Test] = &[
     ("signals_in_a_used_sandbox_are_told_as_such", signals_in_a_used_sandbox_are_told_as_such),
     ("a_killed_init_of_a_used_sandbox_is_a_lost_attempt", a_killed_init_of_a_used_sandbox_is_a_lost_attempt),
     ("no_layers_are_left", no_layers_are_left),
+    ("no_descriptor_reaches_a_task", no_descriptor_reaches_a_task),
+    ("what_was_left_running_is_counted", what_was_left_running_is_counted),
 ];
 
 const WHERE: &str = "readlink /proc/self/ns/pid";
@@ -45,7 +47,7 @@ fn a_clean_sandbox_is_used_again() {
 }
 
 /// What a task does, and what shows it to the next one.
-const DEEDS: [(&str, &str); 13] = [
+const DEEDS: [(&str, &str); 14] = [
     ("echo x > /tmp/left", "ls -A /tmp"),
     ("echo x > /stray", "ls /stray"),
     ("mkdir /stray && echo x > /stray/below", "ls /stray"),
@@ -56,6 +58,7 @@ const DEEDS: [(&str, &str); 13] = [
     ("chmod 700 /tmp", "test $(stat -c %a /tmp) = 1777 || stat -c %a /tmp"),
     ("sleep 1000 > /dev/null 2>&1 &", "pgrep -x sleep"),
     ("setsid sh -c 'sleep 1000 & sleep 1000' > /dev/null 2>&1 &", "pgrep -x sleep"),
+    ("echo 900 > /proc/1/oom_score_adj", "grep 900 /proc/1/oom_score_adj"),
     ("ipcmk -M 100", "ipcs -m | grep 0x"),
     ("ipcmk -S 1", "ipcs -s | grep 0x"),
     ("ipcmk -Q", "ipcs -q | grep 0x"),
@@ -161,4 +164,31 @@ fn no_layers_are_left() {
     let layers = executor::home::Home::new(&world.home()).sandboxes();
     world.close();
     until("the layers are removed", || !layers.exists());
+}
+
+fn no_descriptor_reaches_a_task() {
+    let open = std::fs::File::open("/").expect("a directory");
+    rustix::io::fcntl_setfd(&open, rustix::io::FdFlags::empty()).expect("open across exec");
+    let mut world = World::new();
+    for profile in [Trusted, Standard, Standard] {
+        settle(&mut world);
+        // The last one is that of the list itself.
+        let launch = world.sh(profile, "exec ls /proc/self/fd");
+        assert_eq!(world.output(&launch), "0\n1\n2\n3", "{profile:?}");
+    }
+}
+
+fn what_was_left_running_is_counted() {
+    let mut world = World::new();
+    settle(&mut world);
+    let busy = "(i=0; while [ $i -lt 500000 ]; do i=$((i+1)); done; echo done > /tmp/done)";
+    let wait = "while [ ! -e /tmp/done ]; do sleep 0.02; done";
+    let [own, orphans] = [format!("{busy}; {wait}"), format!("setsid sh -c '{busy}' & {wait}")].map(|command| {
+        settle(&mut world);
+        let launch = world.sh(Standard, &command);
+        let outcome = world.run(&launch);
+        assert_eq!(outcome.exit, Exit::Exited(0));
+        outcome.usage.cpu_us
+    });
+    assert!(orphans > own / 2, "{orphans} µs of {own}");
 }
