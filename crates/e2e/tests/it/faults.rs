@@ -180,7 +180,7 @@ fn a_client_of_another_protocol_is_told_ours_and_let_go() {
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).expect("until it hangs up");
     let answer = String::from_utf8_lossy(&answer[4..]).into_owned();
-    assert!(answer.starts_with(r#"{"protocol":1,"build":"#) && answer.ends_with('}'), "{answer}");
+    assert!(answer.starts_with(r#"{"protocol":2,"build":"#) && answer.ends_with('}'), "{answer}");
     // Noise does not hurt it either.
     let mut stream = UnixStream::connect(home.root().join("engine.sock")).expect("the holder's socket");
     stream.write_all(&[0xff; 64]).expect("noise");
