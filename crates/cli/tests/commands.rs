@@ -213,15 +213,18 @@ fn a_task_that_could_not_be_made_is_in_the_report() {
 #[test]
 fn explain_names_who_holds_the_places() {
     let home = Home::new();
-    for name in ["first", "second"] {
+    let cpus = std::thread::available_parallelism().expect("cpus").get();
+    // A place each, and then one too many.
+    let names = (1..=cpus).map(|n| format!("first-{n}")).chain(["second".to_owned()]);
+    for name in names {
         let file = home.file(&format!("{{name: {name}}}"), "sleep 600");
-        assert_eq!(home.run(&["run", "--no-watch", "-j", "1", &file]).0, 0);
+        assert_eq!(home.run(&["run", "--no-watch", &file]).0, 0);
     }
     let start = Instant::now();
     loop {
         let (code, out, err) = home.run(&["explain", "second"]);
         assert!(code == 0 && start.elapsed() < Duration::from_secs(30), "{code} {out} {err}");
-        if out.contains("second: waits for a place") && out.contains("places are taken by first\n") {
+        if out.contains("second: waits for a place") && out.contains("places are taken by first-1") {
             break;
         }
     }

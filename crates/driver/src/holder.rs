@@ -318,7 +318,8 @@ impl Holder {
                     Err(error) => return reply(&answer, Reply::Store(error.to_string())),
                 }
                 if let Err(error) = variables::keep(self.home.executor(), &record.id, &variables) {
-                    return reply(&answer, Reply::Store(error.to_string()));
+                    let why = format!("the environment of the command cannot be kept with the run: {error}");
+                    return reply(&answer, Reply::Store(why));
                 }
                 self.submitted.insert(self.next_ticket, (record.id.clone(), record.name.clone()));
                 (record.id.clone(), Input::Submit(record))

@@ -41,11 +41,13 @@ struct State {
 pub(crate) struct Seen {
     pub events: u64,
     notes: Option<u64>,
+    /// It has been told what this machine lacks.
+    machine: bool,
 }
 
 impl Seen {
     pub fn from(events: u64) -> Self {
-        Self { events, notes: None }
+        Self { events, notes: None, machine: false }
     }
 }
 
@@ -114,7 +116,9 @@ impl Board {
     /// Notes for this run that the watcher has not seen.
     pub fn new_notes(&self, run: &RunId, seen: &mut Seen) -> Vec<String> {
         let state = self.state();
-        let mut found = if seen.notes.is_none() { state.machine.clone() } else { Vec::new() };
+        // The runner says it when it is there, which may be after a watcher is.
+        let mut found = if seen.machine { Vec::new() } else { state.machine.clone() };
+        seen.machine |= !found.is_empty();
         // Whoever begins to watch is told what was noted about this run before.
         let from = seen.notes.unwrap_or(0).max(state.first_note) - state.first_note;
         let new = state.notes.iter().skip(from as usize);
@@ -135,7 +139,8 @@ impl Board {
         let nothing = |state: &mut State| {
             let notes = state.first_note + state.notes.len() as u64;
             let events = state.lengths.get(run).is_some_and(|length| *length > seen.events);
-            !events && seen.notes == Some(notes) && !state.closed
+            let machine = !seen.machine && !state.machine.is_empty();
+            !events && !machine && seen.notes == Some(notes) && !state.closed
         };
         let waited = self.changed.wait_timeout_while(self.state(), timeout, nothing);
         let (_state, result) = waited.unwrap_or_else(PoisonError::into_inner);
@@ -146,6 +151,18 @@ impl Board {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_machine_lacks_is_told_once_whenever_it_is_known() {
+        let (board, run) = (Board::default(), RunId("a".into()));
+        let mut seen = Seen::from(0);
+        assert!(board.new_notes(&run, &mut seen).is_empty());
+        assert!(!board.wait(&run, &seen, Duration::ZERO));
+        board.set_machine_notices(vec!["no cgroups".into()]);
+        assert!(board.wait(&run, &seen, Duration::ZERO));
+        assert_eq!(board.new_notes(&run, &mut seen), ["no cgroups"]);
+        assert!(!board.wait(&run, &seen, Duration::ZERO));
+    }
 
     #[test]
     fn a_watcher_sees_each_note_of_its_run_once() {

@@ -3,12 +3,13 @@
 
 use crate::exit_codes::{Done, Fault, unread};
 use crate::follow::{CtrlC, Followed, Output, code, print_object};
+use crate::render::summary::quoted;
 use crate::runs::Runs;
 use crate::wire::Place;
 use clap::Args;
 use driver::protocol::{Reply, Request};
-use model::Refusal;
 use model::attempt::Profile;
+use model::{Refusal, RunRecord};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -59,7 +60,17 @@ pub fn run(args: &ResumeArgs, place: &Place) -> Done {
         return Ok(ExitCode::SUCCESS);
     }
     let history = runs.history(&found.id)?;
-    let files = history.record.as_deref().map(|record| record.source.files.join(" ")).unwrap_or_default();
-    let again = format!("towpath run {files}");
+    let again = history.record.as_deref().map(again).unwrap_or_default();
     Followed { place, run: found.id.clone(), output: args.output, again }.to_the_end(client, ctrl_c, history)
+}
+
+/// The command that runs the same again.
+fn again(record: &RunRecord) -> String {
+    let mut words: Vec<String> =
+        ["towpath".to_string(), "run".into()].into_iter().chain(record.source.files.clone()).collect();
+    words.extend(record.parameters.iter().flat_map(|p| ["-p".to_string(), format!("{}={}", p.name, p.value)]));
+    if record.profile != Profile::Standard {
+        words.extend(["--profile".to_string(), format!("{:?}", record.profile).to_lowercase()]);
+    }
+    words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
 }

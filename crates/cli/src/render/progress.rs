@@ -5,7 +5,7 @@ use super::plain::{plain, plain_lines, sgr};
 use super::time::{clock, duration};
 use super::tree::{Detail, Index, Look, lines, paint, spent};
 use model::event::Recorded;
-use model::{Event, NodeId, Phase, Time};
+use model::{Event, Exit, NodeId, Phase, Time};
 use rustix::termios::tcgetwinsize;
 use std::collections::BTreeSet;
 use std::io::{self, IsTerminal, Write};
@@ -190,6 +190,10 @@ pub fn colors_wanted() -> bool {
 fn told(history: &History, recorded: &Recorded) -> Option<String> {
     match &recorded.event {
         Event::AttemptStarted { node, .. } => Some(format!("{} Running", history.node(*node).name)),
+        Event::AttemptEnded(ended) => match &ended.exit {
+            Exit::Lost(why) => Some(format!("{} lost: {why}", history.node(ended.node).name)),
+            _ => None,
+        },
         Event::NodeEnded(ended) => {
             let node = history.node(ended.node);
             // The end of the run says what the end of its first node says.
@@ -198,7 +202,7 @@ fn told(history: &History, recorded: &Recorded) -> Option<String> {
             }
             let spent = spent(node, recorded.at).map_or(String::new(), |spent| format!(" {spent}"));
             let message = Names::of(history).tell(&node.message);
-            let message = message.lines().next().map_or(String::new(), |message| format!(" ({message})"));
+            let message = in_brackets(&message);
             Some(format!("{} {}{spent}{message}", node.name, node.phase.as_str()))
         }
         Event::NodeAdded(added) if added.phase.is_fulfilled() && added.node != NodeId::ROOT => {
@@ -215,10 +219,19 @@ fn told(history: &History, recorded: &Recorded) -> Option<String> {
                 .started_at
                 .map_or(String::new(), |started| format!(" {}", duration(recorded.at.since_us(started))));
             let message = Names::of(history).tell(message);
-            let message = message.lines().next().map_or(String::new(), |message| format!(" ({message})"));
+            let message = in_brackets(&message);
             Some(format!("{} {}{spent}{message}", history.name(), phase.as_str()))
         }
         _ => None,
+    }
+}
+
+/// The first line of a message; the report at the end has the others.
+fn in_brackets(message: &str) -> String {
+    match message.split_once('\n') {
+        _ if message.is_empty() => String::new(),
+        Some((first, _)) => format!(" ({} …)", first.trim_end_matches(':')),
+        None => format!(" ({message})"),
     }
 }
 

@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use views::{History, NodeView};
 
-const LEAVES_MAX: usize = 5;
+const LEAVES_MAX: usize = 20;
 const LINES_MAX: usize = 20;
 
 /// Where the name of a node has its log.
@@ -86,7 +86,7 @@ fn leaf(home: &Home, history: &History, node: &NodeView, color: bool, now: Time,
 }
 
 /// A word of a shell.
-fn quoted(name: &str) -> String {
+pub fn quoted(name: &str) -> String {
     let bare = |c: char| c.is_ascii_alphanumeric() || "-_./:@".contains(c);
     if name.chars().all(bare) {
         name.to_string()
@@ -119,12 +119,11 @@ fn ending(history: &History, node: &NodeView, spent: &str) -> String {
         Some(Exit::Deadline) => "ended because it ran longer than its deadline".to_string(),
         Some(Exit::Cancelled) => "cancelled".to_string(),
         Some(Exit::Lost(why)) => format!("lost: {why}"),
-        Some(Exit::NotStarted(why)) => format!("not started: {why}"),
+        Some(Exit::NotStarted(why)) => return format!("not started: {why}"),
         None if attempt.started_at.is_none() => return format!("{} (it never had a place)", node.message),
         None => return format!("{}{spent}", node.message),
     };
-    let told =
-        matches!(attempt.exit, Some(Exit::NotStarted(_))) || TOLD.iter().any(|text| node.message.starts_with(text));
+    let told = TOLD.iter().any(|text| node.message.starts_with(text));
     if told || node.message.is_empty() { format!("{how}{spent}") } else { format!("{how}{spent}; {}", node.message) }
 }
 
@@ -142,7 +141,7 @@ fn out_of_memory(limit: Option<&str>, peak_bytes: u64) -> String {
         Some(limit) if limit.contains("{{") => {
             format!("killed: it used more memory than its limit (OOM), at most {peak}")
         }
-        Some(limit) => format!("killed: it used more memory than its limit of {limit} (OOM)"),
+        Some(limit) => format!("killed: it used more memory than its limit of {limit} (OOM), at most {peak}"),
         None => {
             format!("killed: this machine ran out of memory (OOM); the task has no limit of its own and used {peak}")
         }
@@ -253,7 +252,10 @@ mod tests {
             ending(&History::default(), &slow, " after 1.0s"),
             "exit code 1 after 1.0s; stat /tmp/x: no such file"
         );
-        assert_eq!(out_of_memory(Some("64Mi"), 1), "killed: it used more memory than its limit of 64Mi (OOM)");
+        assert_eq!(
+            out_of_memory(Some("64Mi"), 64 << 20),
+            "killed: it used more memory than its limit of 64Mi (OOM), at most 64.0 MiB"
+        );
     }
 
     #[test]

@@ -193,7 +193,9 @@ impl Stage<'_> {
                 set(name, format!("{INSIDE}/cache/{below}"));
             }
         }
-        let cpus = launch.requests.cpu_millis.map_or(1, |millis| (millis / 1000).max(1));
+        // A request larger than the machine is lowered to it.
+        let all = std::thread::available_parallelism().map_or(1, |all| all.get() as u64);
+        let cpus = launch.requests.cpu_millis.map_or(1, |millis| (millis / 1000).clamp(1, all));
         set("OMP_NUM_THREADS", cpus.to_string());
         if let Some(gpus) = &self.gpus {
             set("CUDA_VISIBLE_DEVICES", gpus.clone());

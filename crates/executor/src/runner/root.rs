@@ -282,10 +282,11 @@ fn clone_mount(path: &Path, read_only: bool, recursive: bool) -> Result<OwnedFd,
     let clone = OpenTreeFlags::OPEN_TREE_CLONE;
     let deep = clone | OpenTreeFlags::AT_RECURSIVE;
     // Locked mounts below (in a user namespace) cannot be left out.
-    let mount =
-        if recursive { open_mount(path, deep) } else { open_mount(path, clone).or_else(|_| open_mount(path, deep)) }?;
+    let shallow = if recursive { None } else { open_mount(path, clone).ok() };
+    let is_deep = shallow.is_none();
+    let mount = shallow.map_or_else(|| open_mount(path, deep), Ok)?;
     if read_only {
-        sys::make_read_only(mount.as_fd(), recursive)
+        sys::make_read_only(mount.as_fd(), is_deep)
             .map_err(|error| format!("read-only {}: {error}", path.display()))?;
     }
     Ok(mount)

@@ -8,6 +8,7 @@ mod provenance;
 use super::{sources, variables};
 use crate::exit_codes::{Done, Fault, unread};
 use crate::follow::{CtrlC, Followed, Output};
+use crate::render::summary::quoted;
 use crate::runs::Runs;
 use crate::settings::{self, Settings};
 use crate::wire::Place;
@@ -119,7 +120,9 @@ pub fn run(args: RunArgs, settings: &Settings) -> Done {
     if args.no_watch {
         return leave(&place, &record, args.output);
     }
-    let again = format!("towpath run {}", args.files.join(" "));
+    // The very words, so that nothing that was said is lost.
+    let words = std::env::args_os().skip(1).map(|word| quoted(&word.to_string_lossy()));
+    let again = ["towpath".to_string()].into_iter().chain(words).collect::<Vec<_>>().join(" ");
     let followed = Followed { place: &place, run: record.id, output: args.output, again };
     followed.to_the_end(client, ctrl_c, History::default())
 }
