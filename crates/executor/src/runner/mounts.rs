@@ -32,6 +32,25 @@ pub fn user_mounts() -> Vec<HostMount> {
     points.into_iter().map(|point| HostMount { point, disk: true }).collect()
 }
 
+/// Where no task has anything to write.
+const SYSTEM: [&str; 3] = ["/boot", "/run", "/snap"];
+
+/// Directories of `/` that a user namespace can show read-only only: an overlay over one with mounts below it is refused.
+pub fn read_only_for_users() -> Vec<PathBuf> {
+    tops_with_mounts(&std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default())
+}
+
+fn tops_with_mounts(mountinfo: &str) -> Vec<PathBuf> {
+    let points =
+        mountinfo.lines().filter_map(|line| line.split(' ').nth(4)).map(|point| PathBuf::from(unescaped(point)));
+    let below = points.filter(|point| point.components().count() > 2);
+    let mut tops: Vec<PathBuf> = below.map(|point| point.components().take(2).collect()).collect();
+    tops.retain(|top| !OWN.iter().chain(&SYSTEM).any(|other| top == Path::new(other)));
+    tops.sort();
+    tops.dedup();
+    tops
+}
+
 fn parse(mountinfo: &str, home: &Path) -> Vec<HostMount> {
     let mut mounts: Vec<HostMount> = Vec::new();
     for line in mountinfo.lines() {
@@ -96,6 +115,13 @@ mod tests {
         let mounts = parse(text, Path::new("/h"));
         let points: Vec<_> = mounts.iter().map(|m| (m.point.to_str().expect("text"), m.disk)).collect();
         assert_eq!(points, [("/mnt/with space", false), ("/etc/hostname", false)]);
+    }
+
+    #[test]
+    fn a_directory_with_mounts_below_it_is_found() {
+        let text = "1 0 8:1 / / rw - ext4 a rw\n2 1 8:2 / /data rw - ext4 b rw\n3 1 0:5 / /proc/x rw - proc c rw\n\
+                    4 1 8:3 / /var/lib/x rw - ext4 d rw\n5 1 8:3 / /var/y rw - ext4 d rw\n";
+        assert_eq!(tops_with_mounts(text), [Path::new("/var")]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //!
 //! A sandbox serves one attempt, whose task its init starts (`start`), or several that are started from outside (`make`, `pool`).
 
+use super::mounts;
 use super::root;
 use super::sys::{self, Namespaces, Program, Setting, Stage, Status};
 use crate::home::Home;
@@ -73,6 +74,18 @@ impl Sandboxes {
     /// The mount namespace that tasks without a sandbox have to join; `None` where the runner never left it.
     pub fn host(&self) -> Option<BorrowedFd<'_>> {
         self.host.as_ref().map(AsFd::as_fd)
+    }
+
+    /// What tasks cannot do in them on this machine that a person would expect.
+    pub fn notice(&self) -> Option<String> {
+        let closed = if self.kind == Namespaces::User { mounts::read_only_for_users() } else { Vec::new() };
+        let names: Vec<_> = closed.iter().map(|path| path.display().to_string()).collect();
+        (!names.is_empty()).then(|| {
+            format!(
+                "tasks cannot write everywhere below {}: there are mounts in it, over which only root can lay a layer",
+                names.join(", ")
+            )
+        })
     }
 
     /// Starts a task in a new sandbox.

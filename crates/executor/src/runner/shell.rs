@@ -130,6 +130,7 @@ impl Shell {
                 None
             }
         };
+        notices.extend(sandboxes.as_ref().and_then(Sandboxes::notice));
         let pool = match &sandboxes {
             Some(sandboxes) if sandboxes.can_be_entered() => Some(Pool::new(home.sandboxes())?),
             _ => None,
