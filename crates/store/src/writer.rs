@@ -214,8 +214,8 @@ impl Writer {
         }
         let Ok(mut desk) = self.desk.worker.try_lock() else { return self.send(job) };
         let Some(worker) = desk.as_mut() else { return job.fail(StoreError::Closed) };
-        if worker.is_behind() {
-            // The disk does not keep up: the thread has a sync to finish first.
+        if worker.is_behind() || worker.groups_until_look == 0 {
+            // The thread has a sync to finish first, or a checkpoint to look at: who goes on keeps it from that.
             drop(desk);
             return self.send(job);
         }
