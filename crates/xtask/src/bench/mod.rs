@@ -36,10 +36,11 @@ pub fn main(flags: &mut Flags) -> Result<bool> {
     let bench = Bench::new(binary, folder.path().to_owned())?;
     println!("{rounds} rounds; {tasks} tasks, 2 at a time; a chain of {chain}; {}", contender::machine());
     println!("\n| what | ratio | budget | verdict |\n|---|---|---|---|");
+    // First: after the others the machine still clears away what they left.
+    hello(&bench)?;
     fan_out(&bench, rounds, tasks)?;
     chain_of(&bench, rounds, chain)?;
     dirty(&bench, rounds, tasks / DIRTY_SHARE)?;
-    hello(&bench)?;
     Ok(true)
 }
 
