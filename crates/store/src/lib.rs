@@ -18,6 +18,7 @@ mod reserve;
 mod rows;
 mod schema;
 mod transaction;
+mod worker;
 mod writer;
 
 pub use error::StoreError;
@@ -27,4 +28,5 @@ pub use place::refuse_network_file_system;
 pub use reader::Reader;
 pub use rows::Filter;
 pub use schema::SCHEMA_VERSION;
-pub use writer::{Done, Durability, SYNC_INTERVAL, StoreOpened, Writer, open};
+pub use worker::SYNC_INTERVAL;
+pub use writer::{Done, Durability, StoreOpened, Writer, open};
