@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use store::Durability;
 
 const FILE: &str = "towpath.toml";
-const KEYS: [&str; 4] = ["home", "jobs", "profile", "durability"];
+const KEYS: [&str; 5] = ["home", "jobs", "profile", "durability", "keep"];
 
 #[derive(Debug)]
 pub struct Settings {
@@ -16,6 +16,8 @@ pub struct Settings {
     pub jobs: Option<u32>,
     pub profile: Option<Profile>,
     pub durability: Durability,
+    /// How long what tasks wrote and did not declare is kept.
+    pub keep_s: u64,
 }
 
 #[derive(Debug, Default)]
@@ -24,6 +26,7 @@ struct Found {
     jobs: Option<u32>,
     profile: Option<Profile>,
     durability: Option<Durability>,
+    keep_s: Option<u64>,
 }
 
 impl Settings {
@@ -46,6 +49,7 @@ impl Settings {
             jobs: found.jobs,
             profile: found.profile,
             durability: found.durability.unwrap_or(Durability::Normal),
+            keep_s: found.keep_s.unwrap_or(u64::from(model::limits::KEEP_HOURS) * 3600),
         })
     }
 }
@@ -96,6 +100,11 @@ impl Found {
                     };
                     self.durability = self.durability.or(Some(durability));
                 }
+                "keep" => {
+                    let us = value.as_str().and_then(|text| engine::retry::duration_us(text).ok());
+                    let seconds = us.and_then(|us| u64::try_from(us / model::Time::SECOND_US).ok());
+                    self.keep_s = self.keep_s.or(Some(seconds.ok_or_else(|| wrong("a duration like \"24h\""))?));
+                }
                 _ => {
                     let near = crate::runs::nearest(key, KEYS.iter().copied());
                     let help = near.map_or_else(
@@ -133,8 +142,9 @@ mod tests {
 
     #[test]
     fn keys_are_read_and_unknown_ones_are_faults() {
-        let found = add("jobs = 3\nprofile = \"trusted\"\n").expect("settings");
-        assert_eq!((found.jobs, found.profile), (Some(3), Some(Profile::Trusted)));
+        let found = add("jobs = 3\nprofile = \"trusted\"\nkeep = \"90m\"\n").expect("settings");
+        assert_eq!((found.jobs, found.profile, found.keep_s), (Some(3), Some(Profile::Trusted), Some(5400)));
+        assert!(add("keep = 24\n").is_err() && add("keep = \"-1h\"\n").is_err());
         let fault = add("job = 3\n").expect_err("unknown");
         assert!(fault.text.ends_with("unknown key 'job'; did you mean 'jobs'?"), "{}", fault.text);
         assert!(add("jobs = 0\n").is_err() && add("profile = \"strict\"\n").is_err());

@@ -13,21 +13,24 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Once;
+use std::time::Duration;
 use store::{Durability, Reader, StoreError};
 
-/// The body of `towpath __holder [--durability full]`. The home is in `TOWPATH_HOME`.
+/// The body of `towpath __holder [--durability full] [--keep SECONDS]`. The home is in `TOWPATH_HOME`.
 pub fn holder(args: impl Iterator<Item = OsString>) -> ExitCode {
     executor::close_inherited();
     let args: Vec<String> = args.map(|word| word.to_string_lossy().into_owned()).collect();
     let value = |flag: &str| args.iter().position(|word| word == flag).and_then(|at| args.get(at + 1));
     let durability =
         if value("--durability").is_some_and(|text| text == "full") { Durability::Full } else { Durability::Normal };
+    let keep_s = value("--keep").and_then(|text| text.parse().ok());
+    let keep = Duration::from_secs(keep_s.unwrap_or(u64::from(model::limits::KEEP_HOURS) * 3600));
     let Some(root) = home_of_environment() else { return ExitCode::from(MACHINE) };
     driver::holder::main(Parts {
         home: Home::new(&root),
         durability,
         capacity: capacity(),
-        start_executor: Box::new(start_executor),
+        start_executor: Box::new(move |home, events| start_executor(home, events, keep)),
     })
 }
 
@@ -51,7 +54,7 @@ fn capacity() -> Capacity {
     }
 }
 
-fn start_executor(home: &Home, events: Events) -> Result<Started, String> {
+fn start_executor(home: &Home, events: Events, keep: Duration) -> Result<Started, String> {
     let artifacts = artifacts::Store::open(&home.artifacts()).map_err(|error| error.to_string())?;
     let images = Catalogue::load(&home.executor().images_file()).map_err(|error| error.to_string())?;
     let program = std::env::current_exe().map_err(|error| format!("our own binary cannot be found: {error}"))?;
@@ -60,6 +63,7 @@ fn start_executor(home: &Home, events: Events) -> Result<Started, String> {
         runner: vec![program.into(), "__runner".into()],
         artifacts: artifacts.clone(),
         images,
+        keep,
     };
     let local = Local::start(settings, events).map_err(|error| error.to_string())?;
     Ok(Started { executor: Box::new(local), artifacts })
@@ -91,6 +95,9 @@ impl Place {
         let mut argv = vec![program.into(), "__holder".into()];
         if settings.durability == Durability::Full {
             argv.extend(["--durability".into(), "full".into()]);
+        }
+        if settings.keep_s != u64::from(model::limits::KEEP_HOURS) * 3600 {
+            argv.extend(["--keep".into(), settings.keep_s.to_string().into()]);
         }
         Ok(Self { home: Home::new(&settings.home), command: HolderCommand { argv, silent: told_once } })
     }

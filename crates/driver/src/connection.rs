@@ -156,6 +156,7 @@ fn remove_files(desk: &Desk, run: &RunId) {
     let home = desk.home.executor();
     let _ = std::fs::remove_dir_all(home.logs(run));
     executor::variables::forget(home, run);
+    executor::kept::forget(home, run);
     let attempt = model::AttemptKey { run: run.clone(), node: model::NodeId::ROOT, n: 0 };
     if let Some(attempts) = home.scratch(&attempt).parent() {
         let _ = std::fs::remove_dir_all(attempts);

@@ -45,6 +45,7 @@ fn ended(draft: &mut Draft<'_>, node: NodeId, n: u32, outcome: &Outcome) {
         started_at: outcome.started_at,
         ended_at: outcome.ended_at,
         usage: outcome.usage,
+        written: outcome.written.clone(),
     })));
     let state = draft.state();
     // The node may have ended before its attempt did: then the outcome is history.

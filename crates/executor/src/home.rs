@@ -72,7 +72,7 @@ impl Home {
     /// Makes private what holds data of runs, though the home may be one that others can read. Best effort: what is not ours stays
     /// as it is.
     pub fn make_private(&self) {
-        let dirs = ["artifacts", "attempts", "attempts.trash", "logs", "outcomes", "variables"];
+        let dirs = ["artifacts", "attempts", "attempts.trash", "kept", "logs", "outcomes", "variables"];
         for dir in dirs.map(|name| self.root.join(name)) {
             let _ = make_private_dir(&dir);
             close(&dir, 0o700);
@@ -111,6 +111,16 @@ impl Home {
     /// The attempt's own directory.
     pub fn scratch(&self, key: &AttemptKey) -> PathBuf {
         self.attempts().join(safe_name(&key.run.0)).join(format!("{}-{}", key.node.0, key.n))
+    }
+
+    /// What attempts wrote and nobody declared.
+    pub(crate) fn kept(&self) -> PathBuf {
+        self.root.join("kept")
+    }
+
+    /// The same of one run.
+    pub(crate) fn kept_of(&self, run: &model::RunId) -> PathBuf {
+        self.kept().join(safe_name(&run.0))
     }
 
     /// Removed in the background.

@@ -6,6 +6,7 @@ pub mod argosay;
 mod environment;
 pub mod home;
 pub mod images;
+pub mod kept;
 pub mod local;
 pub mod machine;
 pub mod own_log;

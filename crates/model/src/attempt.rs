@@ -5,6 +5,7 @@ use crate::artifact::{ArtifactRef, Digest};
 use crate::ids::AttemptKey;
 use crate::node::{NamedArtifact, Parameter};
 use crate::time::Time;
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
@@ -148,6 +149,29 @@ pub struct Outcome {
     /// Why declared outputs could not be collected, in the words for the node's message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub collect_error: Option<String>,
+    /// What it wrote and nobody declared, where it ran in a sandbox.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written: Option<Box<Written>>,
+}
+
+/// Files that an attempt wrote and no output declares. They are kept for a while.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Written {
+    /// The largest of them, at most `WRITTEN_FILES_MAX`, the largest first.
+    pub files: Vec<WrittenFile>,
+    /// Of all of them.
+    pub count: u64,
+    pub bytes: u64,
+    /// There are so many that counting was given up: there are more.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub more: bool,
+}
+
+/// A regular file or a link, by its path as the task saw it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WrittenFile {
+    pub path: String,
+    pub bytes: u64,
 }
 
 impl Outcome {
@@ -162,6 +186,7 @@ impl Outcome {
             parameters: Vec::new(),
             artifacts: Vec::new(),
             collect_error: None,
+            written: None,
         }
     }
 }

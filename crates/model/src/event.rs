@@ -1,7 +1,7 @@
 //! Events: the recorded facts of a run, and the only truth about it. Rich, so that a replay never decides again.
 //! It must never be changed in meaning: a new meaning is a new event or a new `EVENT_VERSION`.
 
-use crate::attempt::{Exit, Usage};
+use crate::attempt::{Exit, Usage, Written};
 use crate::ids::{NodeId, TemplateId};
 use crate::input::{Epoch, Shutdown};
 use crate::node::{Inputs, NodeKind, Outputs, Phase, RunPhase};
@@ -128,6 +128,9 @@ pub struct AttemptEnded {
     pub started_at: Option<Time>,
     pub ended_at: Time,
     pub usage: Usage,
+    /// What it wrote and nobody declared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written: Option<Box<Written>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -14,5 +14,20 @@ pub const SOURCE_BYTES_MAX: usize = 64 << 20;
 pub const ARTIFACT_METADATA_BYTES_MAX: usize = 64 << 10;
 /// Captured output of one attempt, bytes; what is beyond is dropped from the middle, with a marker.
 pub const LOG_BYTES_MAX: u64 = 256 << 20;
+/// Files of one attempt that are listed by name though no output declares them; the others are counted.
+pub const WRITTEN_FILES_MAX: usize = 50;
+/// Bytes of the names in such a list.
+pub const WRITTEN_NAMES_BYTES_MAX: usize = 16 << 10;
+/// Files of one attempt that are looked at for it; beyond them nothing is counted.
+pub const WRITTEN_WALK_MAX: u64 = 200_000;
+/// Hours for which they are kept (setting `keep_hours`).
+pub const KEEP_HOURS: u32 = 24;
+/// Attempts of a home whose files are kept, the youngest.
+pub const KEPT_ATTEMPTS_MAX: usize = 2_000;
+/// Bytes of all that is kept in a home; the youngest attempt's count towards it, but are never removed for it.
+pub const KEPT_BYTES_MAX: u64 = 20 << 30;
+/// Of the file system, what stays free: with less, what was kept longest is removed. The smaller of the two.
+pub const KEPT_FREE_BYTES_MIN: u64 = 1 << 30;
+pub const KEPT_FREE_PERCENT_MIN: u64 = 5;
 /// Seconds between SIGTERM and SIGKILL (Kubernetes' `terminationGracePeriodSeconds`).
 pub const GRACE_SECONDS: u32 = 30;

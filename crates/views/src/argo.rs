@@ -10,6 +10,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use model::artifact::Content;
+use model::attempt::Written;
 use model::ids::argo_node_id;
 use model::node::{Inputs, NamedArtifact, Outputs, Parameter};
 use model::plan::Scope;
@@ -100,6 +101,9 @@ pub struct ArgoNode {
     pub finished_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node_flag: Option<NodeFlag>,
+    /// Ours: what was written and not declared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub written: Option<Written>,
 }
 
 /// A call by `templateRef`: Argo tells the reference instead of the name.
@@ -287,6 +291,7 @@ impl Names<'_> {
             started_at: node.started_at.map(rfc3339),
             finished_at: node.ended_at.map(rfc3339),
             node_flag: node.retried.then_some(NodeFlag { retried: true }),
+            written: node.written().cloned(),
         }
     }
 }

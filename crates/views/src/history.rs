@@ -1,10 +1,11 @@
 //! The history of a run: its nodes, their attempts and its own course, as the events tell it.
 //! It must never infer what no event says.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use model::attempt::Usage;
+use model::attempt::{Usage, Written};
 use model::event::{Items, NodeAdded, Placement, Recorded, Site};
 use model::input::Shutdown;
 use model::node::{Inputs, NamedArtifact, Parameter};
@@ -62,6 +63,8 @@ pub struct AttemptView {
     pub ended_at: Option<Time>,
     pub exit: Option<Exit>,
     pub usage: Usage,
+    /// What it wrote and no output declares.
+    pub written: Option<Box<Written>>,
 }
 
 /// The state beside Argo's phase (DESIGN §9): one table for runs and nodes.
@@ -119,6 +122,7 @@ impl History {
                     attempt.ended_at = Some(ended.ended_at);
                     attempt.exit = Some(ended.exit.clone());
                     attempt.usage = ended.usage;
+                    attempt.written.clone_from(&ended.written);
                 }
             }
             Event::AttemptAdded { node, n } => {
@@ -255,6 +259,11 @@ impl NodeView {
         self.message.starts_with("workflow shutdown with strategy")
     }
 
+    /// What its last attempt that ended wrote and no output declares.
+    pub fn written(&self) -> Option<&Written> {
+        self.attempts.iter().rev().find(|attempt| attempt.ended_at.is_some())?.written.as_deref()
+    }
+
     pub fn is_leaf(&self) -> bool {
         self.kind == NodeKind::Pod
     }
@@ -262,6 +271,6 @@ impl NodeView {
 
 impl AttemptView {
     fn new(n: u32) -> Self {
-        Self { n, started_at: None, ended_at: None, exit: None, usage: Usage::default() }
+        Self { n, started_at: None, ended_at: None, exit: None, usage: Usage::default(), written: None }
     }
 }

@@ -191,7 +191,15 @@ mod tests {
         // One that was never started has no place in this.
         let ended = |n| {
             let exit = Exit::Cancelled;
-            let ended = AttemptEnded { node, n, exit, started_at: None, ended_at: Time(1), usage: Usage::default() };
+            let ended = AttemptEnded {
+                node,
+                n,
+                exit,
+                started_at: None,
+                ended_at: Time(1),
+                usage: Usage::default(),
+                written: None,
+            };
             Event::AttemptEnded(Box::new(ended))
         };
         assert!(apply(ended(0)));

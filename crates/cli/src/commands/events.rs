@@ -8,6 +8,7 @@ use crate::wire::Place;
 use clap::Args;
 use model::Event;
 use model::event::Recorded;
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use store::LogId;
@@ -42,6 +43,19 @@ pub fn run(args: &EventsArgs, place: &Place) -> Done {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Names of what an attempt wrote that are printed: the largest.
+const WRITTEN_MAX: usize = 3;
+
+/// Without the long list of what was written; its counts stay.
+fn short(event: &Event) -> Cow<'_, Event> {
+    let Event::AttemptEnded(ended) = event else { return Cow::Borrowed(event) };
+    let mut ended = ended.clone();
+    if let Some(written) = &mut ended.written {
+        written.files.truncate(WRITTEN_MAX);
+    }
+    Cow::Owned(Event::AttemptEnded(ended))
+}
+
 /// Number, time, kind, and the fact as JSON; a record is long and only named.
 fn line(out: &mut impl Write, number: usize, recorded: &Recorded) -> Result<(), Fault> {
     let stamp = views::stamp::rfc3339(recorded.at);
@@ -49,7 +63,7 @@ fn line(out: &mut impl Write, number: usize, recorded: &Recorded) -> Result<(), 
         Event::RunCreated(record) => {
             serde_json::json!({ "id": record.id, "name": record.name, "trigger": record.trigger })
         }
-        other => serde_json::to_value(other).map_err(Fault::machine)?,
+        other => serde_json::to_value(short(other).as_ref()).map_err(Fault::machine)?,
     };
     // `{"NodeEnded": {…}}`: the kind stands before it already.
     let fact =

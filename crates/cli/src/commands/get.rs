@@ -8,6 +8,7 @@ use crate::render::plain::plain;
 use crate::render::progress::{colors_wanted, whole};
 use crate::render::time::{bytes, date, duration};
 use crate::render::tree::Detail;
+use crate::render::written;
 use crate::runs::{Going, Runs, UNKNOWN, held};
 use crate::wire::Place;
 use clap::Args;
@@ -56,6 +57,7 @@ pub fn run(args: &GetArgs, place: &Place) -> Done {
                 text.push('\n');
             }
             nodes::artifacts(&history, &mut text);
+            written::section(&history, &executor::kept::attempts(place.home.executor(), &found.id), &mut text);
             std::io::stdout().write_all(text.as_bytes())?;
         }
     }

@@ -1,6 +1,7 @@
 //! The commands, one file each, and the list of them.
 //! It must never do a command's work.
 
+mod cp;
 mod delete;
 mod events;
 mod explain;
@@ -52,6 +53,7 @@ enum Verb {
     List(list::ListArgs),
     Get(get::GetArgs),
     Logs(logs::LogsArgs),
+    Cp(cp::CpArgs),
     Explain(explain::ExplainArgs),
     Events(events::EventsArgs),
     Resume(resume::ResumeArgs),
@@ -91,6 +93,7 @@ fn act(cli: Cli) -> Done {
         Verb::List(args) => list::run(&args, &place()?),
         Verb::Get(args) => get::run(&args, &place()?),
         Verb::Logs(args) => logs::run(&args, &place()?),
+        Verb::Cp(args) => cp::run(&args, &place()?),
         Verb::Explain(args) => explain::run(&args, &place()?),
         Verb::Events(args) => events::run(&args, &place()?),
         Verb::Resume(args) => resume::run(&args, &place()?),

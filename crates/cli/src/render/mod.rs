@@ -6,4 +6,5 @@ pub mod summary;
 pub mod table;
 pub mod time;
 pub mod tree;
+pub mod written;
 pub mod yaml;

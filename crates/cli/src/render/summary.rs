@@ -80,6 +80,12 @@ fn leaf(home: &Home, history: &History, node: &NodeView, color: bool, now: Time,
     if let Some(key) = log_key(history, node).filter(|_| started) {
         last_words(&home.executor().log(&key), color, out);
     }
+    // The message of a missing output names what was written already.
+    if let Some(written) = node.written() {
+        let told = node.message.contains(" (it wrote: ");
+        let what = if told { String::new() } else { format!("{} · ", super::written::names(written)) };
+        let _ = writeln!(out, "  wrote: {what}{}", super::written::command(history, node, written));
+    }
     let (run, name) = (plain(history.name()), quoted(&node.name));
     let logs = if node.is_leaf() { format!("towpath logs {run} {name} · ") } else { String::new() };
     let _ = writeln!(out, "  more: {logs}towpath explain {run} {name} · towpath get {run}");
@@ -203,7 +209,7 @@ mod tests {
 
     fn leaf_that(exit: Exit, message: &str) -> NodeView {
         let usage = Usage { cpu_us: 0, memory_peak_bytes: 256 << 20 };
-        let attempt = AttemptView { n: 0, started_at: None, ended_at: None, exit: Some(exit), usage };
+        let attempt = AttemptView { n: 0, started_at: None, ended_at: None, exit: Some(exit), usage, written: None };
         NodeView {
             id: NodeId(1),
             name: "r.a".into(),

@@ -7,6 +7,7 @@ mod environment;
 mod faults;
 mod harness;
 mod isolation;
+mod kept;
 mod kills;
 mod looking;
 mod running;

@@ -3,26 +3,24 @@
 
 use super::layout::{Layout, Site};
 use super::view::{Found, View};
-use model::attempt::{Launch, Outcome, WantedArtifact, WantedParameter};
+use super::written;
+use crate::kept;
+use model::attempt::{Launch, Outcome, Wanted, WantedArtifact, WantedParameter};
 use model::limits::VALUE_BYTES_MAX;
 use model::node::{NamedArtifact, Parameter};
 use model::runner::Ended;
 use model::{ArtifactRef, Content, Exit};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
-use std::path::Path;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 
-/// The collected outcome, so that collecting again after a crash gives the same.
-const COLLECTED: &str = "collected.json";
 /// There from before the first output is moved into the store until after `COLLECTED` is.
 const COLLECTING: &str = "collecting";
-/// Files that a message about a missing output names.
-const NAMED_FILES_MAX: usize = 10;
 
 /// The outcome of an attempt, with what it left in its files.
 pub(crate) fn collect(site: &Site, launch: &Launch, layout: &Layout, end: Ended) -> Outcome {
-    let Ended { exit, started_at, ended_at, usage, kept: _ } = end;
+    let Ended { exit, started_at, ended_at, usage, kept } = end;
     let exit = match exit {
         Exit::NotStarted(why) if why.starts_with("failed to find name in PATH") => {
             Exit::NotStarted(super::stage::not_found(&why, &launch.image))
@@ -36,48 +34,99 @@ pub(crate) fn collect(site: &Site, launch: &Launch, layout: &Layout, end: Ended)
         outcome.result = None;
         return outcome;
     }
-    if wanted.parameters.is_empty() && wanted.artifacts.is_empty() {
+    let wrote = kept && layout.sandboxed;
+    if wanted.parameters.is_empty() && wanted.artifacts.is_empty() && !wrote {
         return outcome;
     }
-    let record = layout.scratch.join(COLLECTED);
-    if let Some(collected) = fs::read(&record).ok().and_then(|bytes| serde_json::from_slice::<Outcome>(&bytes).ok()) {
+    if let Some(collected) = before(site, launch, layout, wrote) {
         return collected;
     }
     // An earlier collection was cut off: what is missing now may have been moved into the store by it.
     let again = !wanted.artifacts.is_empty() && mark(&layout.scratch.join(COLLECTING)).unwrap_or(false);
     let view = View::new(layout, site.home.root());
-    let mut problems = Vec::new();
-    for parameter in &wanted.parameters {
-        match value(&view, parameter) {
-            Ok(value) => outcome.parameters.push(Parameter { name: parameter.name.clone(), value }),
-            Err(why) => problems.push(format!("output parameter \"{}\": {why}", parameter.name)),
-        }
-    }
-    for artifact in &wanted.artifacts {
-        match take(site, layout, &view, artifact) {
-            Ok(taken) => outcome.artifacts.push(NamedArtifact {
-                name: artifact.name.clone(),
-                path: artifact.path.clone(),
-                artifact: taken,
-            }),
-            Err(why) => problems.push(format!("output artifact \"{}\": {why}", artifact.name)),
-        }
-    }
-    if again && (!problems.is_empty() || outcome.artifacts.iter().any(|artifact| artifact.artifact.is_none())) {
+    let taken = take_all(&view, wanted, &|found| adopt(site, layout, &view, found));
+    if again && (!taken.problems.is_empty() || taken.artifacts.iter().any(|artifact| artifact.artifact.is_none())) {
         return Outcome::bare(Exit::Lost("Towpath was killed while it collected its outputs".into()), ended_at);
     }
-    if !problems.is_empty() {
-        let written = view.written(NAMED_FILES_MAX);
-        let hint = if written.is_empty() { String::new() } else { format!(" (it wrote: {})", written.join(", ")) };
-        outcome.collect_error = Some(problems.join("; ") + &hint);
-    }
-    if let Err(error) = keep(&record, &outcome) {
+    outcome.written = wrote.then(|| written::list(&view, &taken.stayed)).flatten();
+    taken.put(&mut outcome);
+    let is_worth_it = outcome.written.is_some() || !wanted.parameters.is_empty() || !wanted.artifacts.is_empty();
+    if is_worth_it && let Err(error) = kept::write_record(layout, &outcome) {
         // What was moved into the store would be missing the next time: only a crash right now would show that.
-        let note = format!("{}: {error}", record.display());
+        let note = format!("{}: {error}", layout.scratch.join(kept::COLLECTED).display());
         outcome.collect_error =
             Some(outcome.collect_error.take().map_or(note.clone(), |text| format!("{text}; {note}")));
     }
     outcome
+}
+
+/// What an earlier collection came to, whose report was lost with the holder. It may have put away what the attempt wrote.
+fn before(site: &Site, launch: &Launch, layout: &Layout, wrote: bool) -> Option<Outcome> {
+    if let Some(record) = kept::record(&layout.scratch) {
+        return Some(record.outcome);
+    }
+    if !wrote || fs::symlink_metadata(&layout.scratch).is_ok() {
+        return None;
+    }
+    kept::record(&kept::find(&site.home, &launch.key)?.dir).map(|record| record.outcome)
+}
+
+/// What became of the outputs that were wanted.
+struct Taken {
+    parameters: Vec<Parameter>,
+    artifacts: Vec<NamedArtifact>,
+    /// Real paths of files that were read and not moved.
+    stayed: BTreeSet<PathBuf>,
+    /// Paths that were not there.
+    missing: Vec<String>,
+    problems: Vec<String>,
+}
+
+impl Taken {
+    fn put(self, outcome: &mut Outcome) {
+        outcome.parameters = self.parameters;
+        outcome.artifacts = self.artifacts;
+        if !self.problems.is_empty() {
+            let hint = written::hint(outcome.written.as_deref(), &self.missing);
+            outcome.collect_error = Some(self.problems.join("; ") + &hint);
+        }
+    }
+}
+
+/// Stores what was found.
+type Store<'a> = &'a dyn Fn(&Found) -> Result<(Content, u64), String>;
+
+fn take_all(view: &View<'_>, wanted: &Wanted, store: Store<'_>) -> Taken {
+    let mut taken = Taken {
+        parameters: Vec::new(),
+        artifacts: Vec::new(),
+        stayed: BTreeSet::new(),
+        missing: Vec::new(),
+        problems: Vec::new(),
+    };
+    for parameter in &wanted.parameters {
+        match value(view, parameter, &mut taken.stayed) {
+            Ok(value) => taken.parameters.push(Parameter { name: parameter.name.clone(), value }),
+            Err(why) => {
+                taken.missing.push(parameter.path.clone());
+                taken.problems.push(format!("output parameter \"{}\": {why}", parameter.name));
+            }
+        }
+    }
+    for artifact in &wanted.artifacts {
+        match take(view, artifact, store) {
+            Ok(stored) => taken.artifacts.push(NamedArtifact {
+                name: artifact.name.clone(),
+                path: artifact.path.clone(),
+                artifact: stored,
+            }),
+            Err(why) => {
+                taken.missing.push(artifact.path.clone());
+                taken.problems.push(format!("output artifact \"{}\": {why}", artifact.name));
+            }
+        }
+    }
+    taken
 }
 
 /// True if the mark was there before.
@@ -90,20 +139,13 @@ fn mark(path: &Path) -> io::Result<bool> {
     }
 }
 
-fn keep(path: &Path, outcome: &Outcome) -> io::Result<()> {
-    fs::create_dir_all(path.parent().unwrap_or(path))?;
-    let half = path.with_extension("half");
-    File::create(&half)?.write_all(&serde_json::to_vec(outcome)?)?;
-    fs::rename(half, path)
-}
-
 fn result(stdout: &Path) -> String {
     let bytes = fs::read(stdout).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
     text.strip_suffix('\n').unwrap_or(&text).to_string()
 }
 
-fn value(view: &View<'_>, wanted: &WantedParameter) -> Result<String, String> {
+fn value(view: &View<'_>, wanted: &WantedParameter, stayed: &mut BTreeSet<PathBuf>) -> Result<String, String> {
     let found = view.find(&wanted.path).map_err(|error| format!("open {}: {error}", wanted.path))?;
     let path = match found {
         Some(Found::Own(path) | Found::Foreign(path)) => path,
@@ -118,6 +160,7 @@ fn value(view: &View<'_>, wanted: &WantedParameter) -> Result<String, String> {
     if !kind.is_file() {
         return Err(format!("read {}: is not a file", wanted.path));
     }
+    stayed.insert(path.clone());
     let mut bytes = Vec::new();
     File::open(&path).and_then(|file| file.take(VALUE_BYTES_MAX as u64 + 2).read_to_end(&mut bytes)).map_err(fail)?;
     if bytes.last() == Some(&b'\n') {
@@ -129,7 +172,7 @@ fn value(view: &View<'_>, wanted: &WantedParameter) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|_| format!("{} is not UTF-8 text; use an artifact", wanted.path))
 }
 
-fn take(site: &Site, layout: &Layout, view: &View<'_>, wanted: &WantedArtifact) -> Result<Option<ArtifactRef>, String> {
+fn take(view: &View<'_>, wanted: &WantedArtifact, store: Store<'_>) -> Result<Option<ArtifactRef>, String> {
     let found = view.find(&wanted.path).map_err(|error| format!("stat {}: {error}", wanted.path))?;
     let Some(found) = found else {
         if wanted.optional {
@@ -137,8 +180,14 @@ fn take(site: &Site, layout: &Layout, view: &View<'_>, wanted: &WantedArtifact) 
         }
         return Err(format!("stat {}: no such file or directory", wanted.path));
     };
+    let (content, bytes) = store(&found).map_err(|error| format!("{}: {error}", wanted.path))?;
+    Ok(Some(ArtifactRef { content, bytes, metadata: BTreeMap::new() }))
+}
+
+/// Moves what is the attempt's own into the store, and copies the rest.
+fn adopt(site: &Site, layout: &Layout, view: &View<'_>, found: &Found) -> Result<(Content, u64), String> {
     let store = &site.store;
-    let stored = match &found {
+    let stored = match found {
         Found::Own(path) if path.is_dir() => {
             store.adopt_tree(path).map(|(digest, bytes)| (Content::Tree(digest), bytes))
         }
@@ -150,10 +199,9 @@ fn take(site: &Site, layout: &Layout, view: &View<'_>, wanted: &WantedArtifact) 
         Found::Scattered(path) => {
             let to = layout.scratch.join("assembled");
             super::scratch::remove(&to);
-            view.assemble(path, &to).map_err(|error| format!("{}: {error}", wanted.path))?;
+            view.assemble(path, &to).map_err(|error| error.to_string())?;
             store.adopt_tree(&to).map(|(digest, bytes)| (Content::Tree(digest), bytes))
         }
     };
-    let (content, bytes) = stored.map_err(|error| format!("{}: {error}", wanted.path))?;
-    Ok(Some(ArtifactRef { content, bytes, metadata: BTreeMap::new() }))
+    stored.map_err(|error| error.to_string())
 }

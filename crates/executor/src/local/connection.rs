@@ -249,6 +249,7 @@ mod tests {
             runner: vec!["/nowhere/towpath".into()],
             artifacts: artifacts::Store::open(&dir.path().join("artifacts")).expect("a store"),
             images: Catalogue::load(&dir.path().join("images.toml")).expect("images"),
+            keep: Duration::ZERO,
         };
         let (sender, events) = std::sync::mpsc::channel();
         let tell = move |event| drop(sender.send(event));

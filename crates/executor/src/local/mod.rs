@@ -2,13 +2,15 @@
 //! It must never fork (the holder has threads and is large), nor wait for an attempt.
 
 pub(crate) mod command;
+pub(crate) mod layout;
 pub(crate) mod scratch;
+pub(crate) mod view;
 
 mod collect;
 mod connection;
-mod layout;
+mod keeper;
 mod stage;
-mod view;
+mod written;
 
 use crate::home::Home;
 use crate::images::Catalogue;
@@ -29,7 +31,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Threads that stage and collect. Hashing a large output must not hold up the others.
 const WORKERS: usize = 4;
@@ -41,6 +43,8 @@ pub struct LocalSettings {
     pub runner: Vec<OsString>,
     pub artifacts: artifacts::Store,
     pub images: Catalogue,
+    /// How long what attempts wrote and nobody declared is kept; zero: not at all.
+    pub keep: Duration,
 }
 
 /// Attempts on this machine. Dropping it hangs up; the runner keeps what runs.
@@ -58,6 +62,8 @@ pub(crate) struct Inner {
     variables: variables::Kept,
     state: Mutex<State>,
     events: Box<dyn Fn(ExecutorEvent) + Send + Sync>,
+    /// `None`: nothing is kept.
+    keeper: Option<keeper::Keeper>,
     jobs: Mutex<VecDeque<Job>>,
     job_is_there: Condvar,
 }
@@ -115,7 +121,9 @@ impl Local {
         }
         let program = settings.runner.first().map(PathBuf::from).unwrap_or_default();
         let program = program.canonicalize().unwrap_or(program);
+        let keeper = (!settings.keep.is_zero()).then(|| keeper::Keeper::start(&home, settings.keep)).transpose()?;
         let inner = Arc::new(Inner {
+            keeper,
             home,
             store: settings.artifacts,
             images: settings.images,
@@ -390,8 +398,8 @@ impl Inner {
                     attempt.at = Progressed::Collecting;
                     attempt.litter |= ended.kept;
                     let wanted = &attempt.launch.outputs;
-                    if wanted.parameters.is_empty() && wanted.artifacts.is_empty() {
-                        // Nothing to hash or to move: not worth another thread.
+                    if wanted.parameters.is_empty() && wanted.artifacts.is_empty() && !ended.kept {
+                        // Nothing to look at, to hash or to move: not worth another thread.
                         drop(state);
                         self.collect(&key, ended);
                     } else {
@@ -411,6 +419,12 @@ impl Inner {
         let site = self.site(sandboxes);
         let layout = self.layout(&site, &launch);
         let outcome = collect(&site, &launch, &layout, ended);
+        if let Some(written) = &outcome.written
+            && self.keeper.as_ref().is_some_and(|keeper| keeper.keep(&self.home, key, written.bytes))
+            && let Some(attempt) = self.state().attempts.get_mut(key)
+        {
+            attempt.litter = launch.outputs.result;
+        }
         self.done(key.clone(), outcome);
     }
 

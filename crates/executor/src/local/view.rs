@@ -226,23 +226,88 @@ impl<'a> View<'a> {
         names
     }
 
-    /// Files that the task wrote, as it named them, at most `max`.
-    pub fn written(&self, max: usize) -> Vec<String> {
-        let mut found = Vec::new();
-        if self.layout.sandboxed {
-            list(&self.layout.scratch.join("tmp"), Path::new("/tmp"), max, &mut found);
-            for top in ["upper", "root"] {
-                list(&self.layout.scratch.join(top), Path::new("/"), max, &mut found);
-            }
-            for bind in self.layout.binds.iter().filter(|bind| bind.from.contains("/volumes/")) {
-                list(Path::new(&bind.from), Path::new(&bind.to), max, &mut found);
+    /// The directories that hold what the task wrote, and nothing else: each with its path as the task saw it, and whether files of
+    /// others could be seen below it.
+    pub fn written_places(&self) -> Vec<(PathBuf, PathBuf, bool)> {
+        let scratch = &self.layout.scratch;
+        let mut places: Vec<_> =
+            ["upper", "root"].into_iter().map(|top| (scratch.join(top), PathBuf::from("/"), true)).collect();
+        places.push((scratch.join("tmp"), PathBuf::from("/tmp"), false));
+        places.extend(
+            self.mounts.iter().map(|point| (mounts::layer_of(scratch, point).join("upper"), point.clone(), true)),
+        );
+        for (index, bind) in self.layout.binds.iter().enumerate() {
+            let to = PathBuf::from(&bind.to);
+            if bind.how == BindKind::Overlay {
+                places.push((self.layout.bind_layer(index).join("upper"), to, true));
+            } else if bind.how == BindKind::Writable && Path::new(&bind.from).starts_with(scratch.join("volumes")) {
+                places.push((PathBuf::from(&bind.from), to, false));
             }
         }
-        // Ours, not the task's.
-        found.retain(|path| !path.starts_with("/argo/staging/") && !path.starts_with("/towpath/bin/"));
-        found.truncate(max);
-        found
+        places
     }
+
+    /// Whether something was laid at this very path: what lies below it in a layer is a mount point of ours.
+    pub fn is_laid(&self, path: &Path) -> bool {
+        self.layout.binds.iter().any(|bind| Path::new(&bind.to) == path)
+            || self.mounts.iter().any(|point| point == path)
+    }
+
+    /// What others have at a path of the task.
+    pub fn lower(&self, path: &Path) -> Option<PathBuf> {
+        self.layers(path).lower
+    }
+
+    /// Copies what the task wrote at a path of its own, as `copy_written`.
+    ///
+    /// # Errors
+    /// What could not be read or written.
+    pub fn copy_found(&self, path: &str, to: &Path) -> io::Result<u64> {
+        match self.find(path)? {
+            Some(Found::Own(real)) => copy_own(&real, to),
+            Some(Found::Scattered(path)) => self.copy_written(&path, to),
+            None | Some(Found::Foreign(_)) => Ok(0),
+        }
+    }
+
+    /// Puts together at `to`, which must not exist, what the task itself wrote at or below `path`. Answers how many things were
+    /// left out because they are neither file, directory nor link.
+    ///
+    /// # Errors
+    /// What could not be read or written.
+    pub fn copy_written(&self, path: &Path, to: &Path) -> io::Result<u64> {
+        match self.place(path) {
+            None | Some(Found::Foreign(_)) => Ok(0),
+            Some(Found::Own(real)) => copy_own(&real, to),
+            Some(Found::Scattered(_)) => {
+                fs::create_dir_all(to)?;
+                let mut left_out = 0;
+                for name in self.names(path) {
+                    left_out += self.copy_written(&path.join(&name), &to.join(&name))?;
+                }
+                Ok(left_out)
+            }
+        }
+    }
+}
+
+/// As `copy`, of what a task wrote: what stands for something that it removed is left out.
+fn copy_own(from: &Path, to: &Path) -> io::Result<u64> {
+    let kind = fs::symlink_metadata(from)?;
+    if kind.is_dir() {
+        fs::create_dir_all(to)?;
+        let mut left_out = 0;
+        for entry in fs::read_dir(from)? {
+            let entry = entry?;
+            left_out += copy_own(&entry.path(), &to.join(entry.file_name()))?;
+        }
+        fs::set_permissions(to, fs::Permissions::from_mode(kind.mode() & 0o777 | 0o700))?;
+        return Ok(left_out);
+    }
+    if kind.is_symlink() || kind.is_file() {
+        return copy(from, to).map(|()| 0);
+    }
+    Ok(u64::from(!is_whiteout(&kind)))
 }
 
 impl Layers {
@@ -279,7 +344,7 @@ fn parts(path: &Path) -> impl DoubleEndedIterator<Item = OsString> {
     parts.collect::<Vec<_>>().into_iter()
 }
 
-fn is_whiteout(kind: &Metadata) -> bool {
+pub(crate) fn is_whiteout(kind: &Metadata) -> bool {
     kind.file_type().is_char_device() && kind.rdev() == 0
 }
 
@@ -305,22 +370,5 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
         fs::copy(from, to).map(drop)
     } else {
         Err(io::Error::other(format!("{} is neither file, directory nor link", from.display())))
-    }
-}
-
-fn list(dir: &Path, inside: &Path, max: usize, found: &mut Vec<String>) {
-    let mut entries: Vec<_> = fs::read_dir(dir).into_iter().flatten().flatten().collect();
-    entries.sort_by_key(fs::DirEntry::file_name);
-    for entry in entries {
-        if found.len() > max {
-            return;
-        }
-        let Ok(kind) = fs::symlink_metadata(entry.path()) else { continue };
-        let path = inside.join(entry.file_name());
-        if kind.is_dir() {
-            list(&entry.path(), &path, max, found);
-        } else if !is_whiteout(&kind) {
-            found.push(path.to_string_lossy().into_owned());
-        }
     }
 }

@@ -83,6 +83,7 @@ impl World {
             runner: vec![program.into(), "__runner".into()],
             artifacts: self.store.clone(),
             images,
+            keep: Duration::from_secs(3600),
         };
         let (sender, events) = channel();
         let tell = move |event| {

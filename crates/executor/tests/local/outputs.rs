@@ -18,6 +18,10 @@ pub const TESTS: &[Test] = &[
     ("trusted_does_not_touch_what_exists", trusted_does_not_touch_what_exists),
     ("what_an_earlier_staging_left_does_not_matter", what_an_earlier_staging_left_does_not_matter),
     ("an_input_that_a_power_cut_tore_is_not_given_to_a_task", an_input_that_a_power_cut_tore_is_not_given_to_a_task),
+    (
+        "what_an_attempt_wrote_is_put_away_before_its_end_is_told",
+        what_an_attempt_wrote_is_put_away_before_its_end_is_told,
+    ),
     ("an_acknowledged_attempt_leaves_nothing", an_acknowledged_attempt_leaves_nothing),
 ];
 
@@ -180,13 +184,31 @@ fn trusted_does_not_touch_what_exists() {
 
 fn an_acknowledged_attempt_leaves_nothing() {
     let mut world = World::new();
-    let launch = world.sh(Standard, "echo x > /tmp/x; chmod 0 /tmp/x; mkdir /tmp/d; chmod 0 /tmp/d");
+    let launch = world.sh(Standard, "mkdir -p /tmp/d/e; chmod 0 /tmp/d");
     world.run(&launch);
     let scratch = executor::home::Home::new(&world.home()).scratch(&launch.key);
     assert!(scratch.exists());
     world.local().acknowledge(&launch.key);
     world.local().flush();
     crate::harness::until("its directory is gone", || !scratch.exists());
+}
+
+fn what_an_attempt_wrote_is_put_away_before_its_end_is_told() {
+    let mut world = World::new();
+    let launch = world
+        .sh(Standard, "echo x > /tmp/x; mkdir /tmp/d; echo yy > /tmp/d/y; chmod 0 /tmp/d; rm -r /tmp/x; mkdir /tmp/x");
+    let outcome = world.run(&launch);
+    let home = executor::home::Home::new(&world.home());
+    let written = outcome.written.expect("something was written");
+    assert_eq!((written.count, written.files[0].path.as_str(), written.bytes), (1, "/tmp/d/y", 3));
+    assert!(!home.scratch(&launch.key).exists());
+    let kept = executor::kept::Files::of(&home, &launch.key).expect("kept");
+    assert!(matches!(kept.look("/tmp/d/y"), Ok(Some(executor::kept::Thing::File(_)))));
+    // Told again, it is the same, though what was collected is gone from where it was.
+    world.close();
+    world.open();
+    world.launch(&launch);
+    assert_eq!(world.ended(&launch.key).written, Some(written));
 }
 
 fn what_an_earlier_staging_left_does_not_matter() {
