@@ -28,7 +28,7 @@ impl World {
         events.truncate(start.expect("an attempt") + 1);
         let Event::RunCreated(record) = &events[0].event else { panic!("a log begins with its run") };
         let run = record.id.clone();
-        let Some(Recorded { event: Event::AttemptStarted { node, n, epoch }, .. }) = events.last() else {
+        let Some(Recorded { event: Event::AttemptStarted { node, n, epoch, .. }, .. }) = events.last() else {
             panic!("cut")
         };
         let (key, epoch) = (AttemptKey { run: run.clone(), node: *node, n: *n }, epoch.clone());

@@ -50,7 +50,7 @@ fn measure(plan: Plan) -> String {
     give(&mut state, Input::Submit(Box::new(record(plan))), &mut waiting);
     let mut ended = 0;
     while let Some(node) = waiting.pop_front() {
-        report(&mut state, node, ReportKind::Placed(Epoch("e".into())), &mut waiting);
+        report(&mut state, node, ReportKind::Placed(Epoch("e".into()), Vec::new()), &mut waiting);
         let outcome = Outcome::bare(Exit::Exited(0), Time(2));
         report(&mut state, node, ReportKind::Ended(Box::new(outcome)), &mut waiting);
         ended += 1;

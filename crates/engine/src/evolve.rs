@@ -19,7 +19,12 @@ pub fn evolve(state: &mut State, recorded: &Recorded) {
     match &recorded.event {
         Event::RunCreated(record) => created(state, record),
         Event::NodeAdded(added) => node_added(state, added, at),
-        Event::AttemptStarted { node, epoch, .. } => attempt_started(state, *node, epoch, at),
+        Event::AttemptStarted { node, epoch, gpus, .. } => {
+            attempt_started(state, *node, epoch, at);
+            if !gpus.is_empty() {
+                state.gpus.insert(*node, gpus.clone());
+            }
+        }
         Event::AttemptEnded(ended) => attempt_ended(state, ended),
         Event::AttemptAdded { node, n } => attempt_added(state, *node, *n),
         Event::NodeEnded(ended) => node_ended(state, ended, at),
@@ -327,6 +332,7 @@ fn attempt_ended(state: &mut State, ended: &AttemptEnded) {
             node.started_at = Some(at);
         }
         state.open_attempts.remove(&ended.node);
+        state.gpus.remove(&ended.node);
     }
 }
 
@@ -335,6 +341,7 @@ fn attempt_added(state: &mut State, id: NodeId, n: u32) {
     let node = &mut state.nodes[id.index()];
     node.phase = Phase::Pending;
     let open_calls = node.attempt().map_or(0, |attempt| attempt.open_calls);
+    state.gpus.remove(&id);
     node.body = Body::Leaf(Attempt { n, epoch: None, ended: false, timeout: None, open_calls });
     // It waits again, and the time since the node was added still counts.
     let added_at = node.added_at;

@@ -99,6 +99,7 @@ pub(crate) fn launch(state: &State, id: NodeId) -> Result<Launch, String> {
         outputs: Wanted { result: state.keeps_result(id), ..wanted(template, &scope)? },
         requests: requested(leaf, &scope)?,
         limits: amounts(&leaf.resources.limits, &scope)?,
+        gpus: state.gpus.get(&id).cloned().unwrap_or_default(),
         deadline_s: deadline(template, &scope, state.now, node.added_at)?,
         grace_s: limits::GRACE_SECONDS,
         python_requirements: leaf.python_requirements.clone(),
@@ -192,17 +193,21 @@ fn requested(leaf: &Leaf, scope: &Scope<'_>) -> Result<Amounts, String> {
     Ok(Amounts {
         cpu_millis: requests.cpu_millis.or(limits.cpu_millis),
         memory_bytes: requests.memory_bytes.or(limits.memory_bytes),
-        gpus: requests.gpus.or(limits.gpus),
+        // A dynamic leaf gives its place back while it waits for its calls; devices hold its data and could not be given back.
+        gpus: requests.gpus.or(limits.gpus).filter(|_| !leaf.dynamic),
     })
 }
 
 /// Amounts of cpu, memory and GPUs; other names only place a pod.
 pub(crate) fn amounts(amounts: &BTreeMap<String, Text>, scope: &Scope<'_>) -> Result<Amounts, String> {
     let text = |name: &str| amounts.get(name).map(|text| resolve(text, scope, Strictness::Lenient)).transpose();
-    let gpus = match text("nvidia.com/gpu")? {
-        Some(count) => Some(u32::try_from(quantity::whole(&count)?).unwrap_or(u32::MAX)),
-        None => None,
-    };
+    let mut gpus = None;
+    for name in quantity::GPUS {
+        if let Some(count) = text(name)? {
+            let count = u32::try_from(quantity::whole(&count)?).unwrap_or(u32::MAX);
+            gpus = Some(gpus.unwrap_or(0_u32).saturating_add(count));
+        }
+    }
     Ok(Amounts {
         cpu_millis: text("cpu")?.map(|t| quantity::millis(&t)).transpose()?,
         memory_bytes: text("memory")?.map(|t| quantity::whole(&t)).transpose()?,

@@ -15,6 +15,9 @@ const DECIMAL: [(&str, u64); 6] = [
     ("E", 1_000_000_000_000_000_000),
 ];
 
+/// What Kubernetes calls GPUs. A machine has devices of one maker, and whichever is asked for is one of them.
+pub const GPUS: [&str; 2] = ["nvidia.com/gpu", "amd.com/gpu"];
+
 /// A quantity in thousandths, rounded up, saturating.
 pub fn millis(text: &str) -> Result<u64, String> {
     let text = text.trim();

@@ -14,7 +14,7 @@ use model::{Event, Exit, NodeId, Outcome, Outputs, Phase};
 pub(crate) fn take(draft: &mut Draft<'_>, reports: &[Report]) {
     for report in reports {
         match &report.what {
-            ReportKind::Placed(epoch) => placed(draft, report.node, report.n, epoch),
+            ReportKind::Placed(epoch, gpus) => placed(draft, report.node, report.n, epoch, gpus),
             ReportKind::Ended(outcome) => ended(draft, report.node, report.n, outcome),
         }
     }
@@ -27,10 +27,10 @@ fn counting(draft: &Draft<'_>, node: NodeId, n: u32) -> Option<bool> {
     (!attempt.ended).then_some(attempt.epoch.is_some())
 }
 
-fn placed(draft: &mut Draft<'_>, node: NodeId, n: u32, epoch: &Epoch) {
+fn placed(draft: &mut Draft<'_>, node: NodeId, n: u32, epoch: &Epoch, gpus: &[u32]) {
     let open = draft.state().nodes.get(node.index()).is_some_and(|node| !node.phase.is_fulfilled());
     if open && counting(draft, node, n) == Some(false) && !crate::sites::is_stopping(draft.state()) {
-        draft.emit(Event::AttemptStarted { node, n, epoch: epoch.clone() });
+        draft.emit(Event::AttemptStarted { node, n, epoch: epoch.clone(), gpus: gpus.to_vec() });
     }
 }
 

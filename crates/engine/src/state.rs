@@ -48,6 +48,8 @@ pub struct State {
     pub(crate) wanting: Waiting,
     /// Redundant: nodes whose attempts have not ended.
     pub(crate) open_attempts: BTreeSet<NodeId>,
+    /// Devices of attempts that were started and have not ended.
+    pub(crate) gpus: BTreeMap<NodeId, Vec<u32>>,
     /// Redundant: Retry nodes in back-off, by the end of it.
     pub(crate) delayed: BTreeSet<(Time, NodeId)>,
     /// Redundant: nodes with a `timeout`, by its end.

@@ -233,7 +233,7 @@ fn input(wanted: &Move, run: &Run, record: &RunRecord) -> Input {
     };
     let report = |what: ReportKind| Report { node: chosen.0, n: chosen.1, what };
     match wanted.kind {
-        0..14 => Input::Reports(vec![report(ReportKind::Placed(Epoch(format!("e{}", wanted.exit % 2))))]),
+        0..14 => Input::Reports(vec![report(ReportKind::Placed(Epoch(format!("e{}", wanted.exit % 2)), Vec::new()))]),
         14..26 => Input::Reports(vec![report(ReportKind::Ended(Box::new(outcome(wanted.exit, run.now))))]),
         26..30 => {
             let all = leaves.iter().map(|(node, n)| Report {

@@ -10,6 +10,7 @@ pub mod kept;
 pub mod local;
 pub mod machine;
 pub mod own_log;
+mod resources;
 pub mod runner;
 pub mod source;
 pub mod variables;
@@ -19,6 +20,7 @@ mod frame;
 pub use images::Catalogue;
 pub use local::{Local, LocalSettings};
 pub use machine::{Machine, machine};
+pub use resources::lowered;
 pub use runner::close_inherited;
 
 use model::attempt::{Launch, Outcome};

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 /// What admission counts with, and what people are told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,9 +14,18 @@ pub struct Machine {
     pub memory_bytes: u64,
     /// Real ones, or `TOWPATH_GPUS`.
     pub gpus: u32,
+    pub gpu_maker: GpuMaker,
     pub cgroup: CgroupVersion,
     pub namespaces: NamespaceKind,
     pub overlay: bool,
+}
+
+/// Whose devices they are: it says by which variable they are chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GpuMaker {
+    /// Also where there are none, or they are made up.
+    Nvidia,
+    Amd,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,10 +46,12 @@ pub enum NamespaceKind {
 /// Looks at this machine.
 pub fn machine() -> Machine {
     let cpus = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
+    let (gpus, gpu_maker) = gpus();
     Machine {
         cpus,
         memory_bytes: memory_bytes(),
-        gpus: gpus(),
+        gpus,
+        gpu_maker,
         cgroup: cgroup(),
         namespaces: namespaces(),
         overlay: fs::read_to_string("/proc/filesystems").is_ok_and(|text| text.contains("\toverlay\n")),
@@ -56,12 +68,28 @@ fn memory_bytes() -> u64 {
     limit.map_or(total, |limit| total.min(limit))
 }
 
-pub(crate) fn gpus() -> u32 {
-    if let Some(faked) = std::env::var("TOWPATH_GPUS").ok().and_then(|text| text.trim().parse().ok()) {
-        return faked;
+fn gpus() -> (u32, GpuMaker) {
+    if let Some(made_up) = std::env::var("TOWPATH_GPUS").ok().and_then(|text| text.trim().parse().ok()) {
+        return (made_up, GpuMaker::Nvidia);
     }
+    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
     let cards = fs::read_dir("/proc/driver/nvidia/gpus").map(Iterator::count).unwrap_or(0);
-    u32::try_from(cards).unwrap_or(u32::MAX)
+    if cards > 0 {
+        return (count(cards), GpuMaker::Nvidia);
+    }
+    // Under WSL there is a device and no driver to look at.
+    if ["/dev/dxg", "/dev/nvidiactl"].iter().any(|path| Path::new(path).exists())
+        && let Ok(output) = Command::new("nvidia-smi").arg("-L").stdin(Stdio::null()).stderr(Stdio::null()).output()
+        && output.status.success()
+    {
+        let listed = String::from_utf8_lossy(&output.stdout).lines().filter(|line| line.starts_with("GPU ")).count();
+        return (count(listed), GpuMaker::Nvidia);
+    }
+    // Cpus are nodes of this topology as well, without a GPU's id.
+    let nodes = fs::read_dir("/sys/class/kfd/kfd/topology/nodes").into_iter().flatten().flatten();
+    let ids = nodes.filter_map(|node| fs::read_to_string(node.path().join("gpu_id")).ok());
+    let cards = ids.filter(|id| id.trim().parse::<u64>().is_ok_and(|id| id != 0)).count();
+    (count(cards), if cards > 0 { GpuMaker::Amd } else { GpuMaker::Nvidia })
 }
 
 fn cgroup() -> CgroupVersion {

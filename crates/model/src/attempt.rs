@@ -33,6 +33,9 @@ pub struct Launch {
     pub outputs: Wanted,
     pub requests: Amounts,
     pub limits: Amounts,
+    /// Devices of the machine that are its own until it ends, by index.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gpus: Vec<u32>,
     /// Wall-clock seconds that the process may run (`activeDeadlineSeconds`); less than the node's age where `timeout` counts.
     pub deadline_s: Option<i64>,
     pub grace_s: u32,

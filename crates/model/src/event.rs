@@ -32,6 +32,9 @@ pub enum Event {
         node: NodeId,
         n: u32,
         epoch: Epoch,
+        /// Devices that are its own until it ends.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        gpus: Vec<u32>,
     },
     AttemptEnded(Box<AttemptEnded>),
     /// A lost attempt is launched again.

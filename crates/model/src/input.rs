@@ -46,8 +46,8 @@ pub struct Report {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ReportKind {
-    /// A place was granted: from here on the attempt may have been started, by this worker in this epoch.
-    Placed(Epoch),
+    /// A place was granted, with these devices: from here on the attempt may have been started, by this worker in this epoch.
+    Placed(Epoch, Vec<u32>),
     Ended(Box<Outcome>),
 }
 

@@ -89,7 +89,7 @@ pub fn check_over(log: &[Recorded]) -> Vec<Violation> {
 fn check_starts(log: &[Recorded], starts: &[Start]) -> Vec<Violation> {
     let mut recorded = BTreeMap::new();
     for event in log {
-        if let Event::AttemptStarted { node, n, epoch } = &event.event {
+        if let Event::AttemptStarted { node, n, epoch, .. } = &event.event {
             recorded.insert((*node, *n), epoch);
         }
     }

@@ -65,7 +65,7 @@ impl World {
 
     pub(crate) fn capacity(&self) -> Capacity {
         let options = &self.options;
-        Capacity { slots: options.slots, cpu_millis: options.cpu_millis, memory_bytes: 8 << 30, gpus: 0 }
+        Capacity { slots: options.slots, cpu_millis: options.cpu_millis, memory_bytes: 8 << 30, gpus: 2 }
     }
 
     /// The process dies. What its writer had may have become durable.
@@ -327,7 +327,7 @@ fn out_line(out: &Out) -> String {
 pub(crate) fn event_line(event: &Event) -> String {
     match event {
         Event::NodeAdded(added) => format!("NodeAdded {} {} {}", added.node.0, added.name, added.phase.as_str()),
-        Event::AttemptStarted { node, n, epoch } => format!("AttemptStarted {}/{n} {}", node.0, epoch.0),
+        Event::AttemptStarted { node, n, epoch, .. } => format!("AttemptStarted {}/{n} {}", node.0, epoch.0),
         Event::AttemptEnded(ended) => format!("AttemptEnded {}/{} {:?}", ended.node.0, ended.n, ended.exit),
         Event::AttemptAdded { node, n } => format!("AttemptAdded {}/{n}", node.0),
         Event::NodeEnded(ended) => format!("NodeEnded {} {} {}", ended.node.0, ended.phase.as_str(), ended.message),

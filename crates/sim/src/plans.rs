@@ -4,7 +4,7 @@
 use crate::build::{Plans, after, dag, dynamic, given, leaf, output, retry, steps, task, text};
 use crate::handwritten;
 use crate::rng::Rng;
-use model::plan::{ContinueOn, OutputSource, RetryPolicy, Sequence, Task, Template, With};
+use model::plan::{Body, ContinueOn, OutputSource, RetryPolicy, Sequence, Task, Template, With};
 use model::{Plan, TemplateId};
 
 /// Leaves of one plan, about.
@@ -25,7 +25,20 @@ pub fn draw(rng: &mut Rng) -> Plan {
         plan.active_deadline_s = Some(rng.between(2, 90));
     }
     plan.priority = rng.between(-1, 1) as i32;
+    give_sizes(&mut plan);
     plan
+}
+
+/// In every third plan some leaves ask for more than a cpu, or for devices. No draw: the plans of a seed stay what they were.
+fn give_sizes(plan: &mut Plan) {
+    if !plan.templates.len().is_multiple_of(3) {
+        return;
+    }
+    for (index, template) in plan.templates.iter_mut().enumerate() {
+        let Body::Leaf(leaf) = &mut template.body else { continue };
+        let (name, amount) = [("nvidia.com/gpu", "1"), ("cpu", "2"), ("nvidia.com/gpu", "2"), ("cpu", "1")][index % 4];
+        leaf.resources.requests.insert(name.into(), text(amount));
+    }
 }
 
 struct Drawing<'a> {

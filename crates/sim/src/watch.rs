@@ -8,6 +8,7 @@ use engine::{Body, State};
 use model::command::KillReason;
 use model::event::Recorded;
 use model::input::{Epoch, Shutdown};
+use model::plan::Body as PlanBody;
 use model::{AttemptKey, Event, Exit, NodeId, Refusal, RunId};
 
 /// One step in so many compares the states in memory with the folds of the logs.
@@ -64,7 +65,21 @@ impl World {
         if !dynamic && live + 1 > room {
             self.violate("I9", format!("{key} starts beside {live} processes, and there are {room} places"));
         }
+        let gpus = self.gpus_of(key);
+        let others = self.runner.iter().flat_map(|runner| runner.processes.keys()).filter(|other| *other != key);
+        if let Some(other) = others.into_iter().find(|other| self.gpus_of(other).iter().any(|gpu| gpus.contains(gpu))) {
+            self.violate("I9", format!("{key} starts with devices {gpus:?}, and {other} has one of them"));
+        }
         self.starts.push(Start { key: key.clone(), epoch });
+    }
+
+    /// The devices that the log says are this attempt's.
+    fn gpus_of(&self, of: &AttemptKey) -> Vec<u32> {
+        let started = self.durable(&of.run).iter().rev().find_map(|recorded| match &recorded.event {
+            Event::AttemptStarted { node, n, gpus, .. } if *node == of.node && *n == of.n => Some(gpus.clone()),
+            _ => None,
+        });
+        started.unwrap_or_default()
     }
 
     pub(crate) fn watch_kill(&mut self, key: &AttemptKey, why: KillReason) {
@@ -207,9 +222,10 @@ impl World {
 
     fn idle_place(&self) -> Option<String> {
         let pump = &self.holder.as_ref()?.pump;
-        let (mut placed, mut waiting) = (0, None);
+        let (mut placed, mut waiting, mut sized) = (0, None, false);
         for run in pump.runs() {
             let Some(state) = pump.state(run) else { continue };
+            sized |= self.durable(run).first().is_some_and(|recorded| asks(&recorded.event));
             for (index, node) in state.nodes().iter().enumerate() {
                 let Body::Leaf(attempt) = &node.body else { continue };
                 if attempt.epoch.is_some() && !attempt.ended {
@@ -219,10 +235,17 @@ impl World {
                 }
             }
         }
-        let room = u64::from(self.options.slots).min(self.options.cpu_millis / 1000).max(1);
+        // Where sizes differ a place may stay free for a large one, but never all of them.
+        let room = if sized { 1 } else { u64::from(self.options.slots).min(self.options.cpu_millis / 1000).max(1) };
         let key = waiting?;
         (placed < room).then(|| format!("{key} waits for a place, {placed} of {room} are taken"))
     }
+}
+
+/// Whether the run has leaves with requests of their own.
+fn asks(created: &Event) -> bool {
+    let asks = |body: &PlanBody| matches!(body, PlanBody::Leaf(leaf) if !leaf.resources.requests.is_empty());
+    matches!(created, Event::RunCreated(record) if record.plan.templates.iter().any(|template| asks(&template.body)))
 }
 
 fn attempt(state: Option<&State>, node: NodeId) -> Option<&engine::Attempt> {

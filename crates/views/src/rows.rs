@@ -182,7 +182,7 @@ mod tests {
             row.owes()
         };
         let (node, n) = (NodeId(3), 1);
-        assert!(apply(Event::AttemptStarted { node, n, epoch: Epoch("e".into()) }));
+        assert!(apply(Event::AttemptStarted { node, n, epoch: Epoch("e".into()), gpus: Vec::new() }));
         assert!(apply(Event::RunEnded {
             phase: RunPhase::Failed,
             message: String::new(),

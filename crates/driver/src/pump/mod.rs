@@ -433,7 +433,8 @@ impl Pump {
                 if let Some(requests) = self.lent.remove(&key)
                     && self.awaits(&key)
                 {
-                    self.occupy(&key, &requests);
+                    // It has no devices: it would have to give them back while it waits.
+                    self.occupy(&key, &requests, &[]);
                 }
                 out.push(Out::Return { run: id.clone(), parent, n, name, counter, child });
             }

@@ -2,6 +2,8 @@
 //! It must never weigh who comes first: that is the admission's.
 
 use super::{Out, Pump};
+use engine::admission::Grant;
+use model::attempt::Amounts;
 use model::command::Place;
 use model::input::ReportKind;
 use model::record::EnvironmentLock;
@@ -9,8 +11,8 @@ use model::{AttemptKey, Command, Exit, Input, Outcome};
 
 impl Pump {
     /// Takes the place of an attempt that runs; one that waits for its calls holds none.
-    pub(super) fn occupy(&mut self, key: &AttemptKey, requests: &model::attempt::Amounts) {
-        self.admission.occupy(key, requests);
+    pub(super) fn occupy(&mut self, key: &AttemptKey, requests: &Amounts, gpus: &[u32]) {
+        self.admission.occupy(key, requests, gpus);
         self.lend_place(key);
     }
 
@@ -23,7 +25,7 @@ impl Pump {
         }
     }
 
-    fn requests_of(&self, key: &AttemptKey) -> Option<model::attempt::Amounts> {
+    fn requests_of(&self, key: &AttemptKey) -> Option<Amounts> {
         let owed = engine::outstanding(&self.runs.get(&key.run)?.state);
         owed.into_iter().find_map(|command| match command {
             Command::Launch { launch, .. } if launch.key == *key => Some(launch.requests),
@@ -90,8 +92,8 @@ impl Pump {
             if granted.is_empty() {
                 return;
             }
-            for key in granted {
-                self.report(&key, ReportKind::Placed(epoch.clone()), out);
+            for Grant { key, gpus } in granted {
+                self.report(&key, ReportKind::Placed(epoch.clone(), gpus), out);
                 if !self.runs.get(&key.run).is_some_and(|run| run.awaits(&key)) {
                     self.admission.release(&key);
                 }

@@ -14,11 +14,11 @@ impl Pump {
         match &self.epoch {
             // It runs, or its outcome is kept: the worker is told what it is, so that its outputs are collected.
             _ if known => {
-                self.occupy(&key, &launch.requests);
+                self.occupy(&key, &launch.requests, &launch.gpus);
                 out.push(Out::Launch { launch, epoch });
             }
             Some(current) if *current == epoch => {
-                self.occupy(&key, &launch.requests);
+                self.occupy(&key, &launch.requests, &launch.gpus);
                 if self.is_resumed(id) {
                     out.push(Out::Launch { launch, epoch });
                 } else {
@@ -65,7 +65,7 @@ impl Pump {
                 if let Command::Launch { launch, epoch } = command
                     && (Some(epoch) == self.epoch.as_ref() || self.known.contains(&launch.key))
                 {
-                    self.occupy(&launch.key, &launch.requests);
+                    self.occupy(&launch.key, &launch.requests, &launch.gpus);
                 }
             }
             self.recheck(&id, out);

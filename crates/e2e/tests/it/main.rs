@@ -10,5 +10,6 @@ mod isolation;
 mod kept;
 mod kills;
 mod looking;
+mod resources;
 mod running;
 mod stopping;

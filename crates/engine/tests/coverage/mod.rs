@@ -140,7 +140,7 @@ impl Coverage {
             _ => true,
         });
         let row = match &report.what {
-            ReportKind::Placed(_) => "Placed",
+            ReportKind::Placed(..) => "Placed",
             ReportKind::Ended(outcome) if matches!(outcome.exit, Exit::Lost(_)) => "Lost",
             ReportKind::Ended(_) => "Ended",
         };

@@ -277,7 +277,7 @@ impl Player<'_> {
 
     fn grant(&mut self, ids: &[NodeId]) {
         let placed = |id: &NodeId| {
-            let what = ReportKind::Placed(Epoch(self.epoch.clone()));
+            let what = ReportKind::Placed(Epoch(self.epoch.clone()), Vec::new());
             Report { node: *id, n: self.n_of(*id), what }
         };
         let reports: Vec<Report> = ids.iter().map(placed).collect();
@@ -299,7 +299,7 @@ impl Player<'_> {
             for id in ids {
                 let (n, rest) = numbered(rest, self.n_of(id))?;
                 let what = match verb.as_str() {
-                    "placed" => ReportKind::Placed(Epoch(self.epoch.clone())),
+                    "placed" => ReportKind::Placed(Epoch(self.epoch.clone()), Vec::new()),
                     "lost" => ReportKind::Ended(Box::new(words::lost(&rest, self.run.now))),
                     "end" | "stale" => ReportKind::Ended(Box::new(outcome(&rest, self.run.now)?)),
                     _ => return Err(format!("no such report: {verb}")),
@@ -338,7 +338,11 @@ impl Player<'_> {
     /// Reports of all kinds about a node that no run has.
     fn reports_unknown(&mut self) {
         let ended = |exit: Exit| ReportKind::Ended(Box::new(Outcome::bare(exit, self.run.now)));
-        let kinds = [ReportKind::Placed(Epoch("e".into())), ended(Exit::Exited(0)), ended(Exit::Lost("gone".into()))];
+        let kinds = [
+            ReportKind::Placed(Epoch("e".into()), Vec::new()),
+            ended(Exit::Exited(0)),
+            ended(Exit::Lost("gone".into())),
+        ];
         self.give(Input::Reports(kinds.map(|what| Report { node: UNKNOWN, n: 0, what }).into()));
     }
 

@@ -230,6 +230,7 @@ mod tests {
             outputs: Wanted::default(),
             requests: Amounts::default(),
             limits: Amounts::default(),
+            gpus: Vec::new(),
             deadline_s: None,
             grace_s: 1,
             python_requirements: Vec::new(),

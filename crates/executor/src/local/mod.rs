@@ -14,6 +14,7 @@ mod written;
 
 use crate::home::Home;
 use crate::images::Catalogue;
+use crate::machine::Machine;
 use crate::variables::{self, Variables};
 use crate::{Executor, ExecutorEvent, Prepared, Progress, environment};
 use collect::collect;
@@ -60,6 +61,7 @@ pub(crate) struct Inner {
     runner: Vec<OsString>,
     python: Python,
     variables: variables::Kept,
+    machine: Machine,
     state: Mutex<State>,
     events: Box<dyn Fn(ExecutorEvent) + Send + Sync>,
     /// `None`: nothing is kept.
@@ -78,9 +80,6 @@ struct State {
     unwanted: BTreeMap<AttemptKey, Option<Arc<Launch>>>,
     /// Launches that came while there was no runner.
     waiting: Vec<(Launch, Epoch)>,
-    /// Devices of this machine.
-    gpus: u32,
-    gpus_taken: BTreeMap<AttemptKey, Vec<u32>>,
     noticed: BTreeSet<(RunId, String)>,
     sandboxes: bool,
     stopping: bool,
@@ -131,7 +130,8 @@ impl Local {
             runner: settings.runner,
             python: Python::default(),
             variables: variables::Kept::default(),
-            state: Mutex::new(State { gpus: crate::machine::gpus(), ..State::default() }),
+            machine: crate::machine::machine(),
+            state: Mutex::default(),
             events,
             jobs: Mutex::default(),
             job_is_there: Condvar::new(),
@@ -184,7 +184,6 @@ impl Executor for Local {
             if state.acknowledge(key) {
                 return;
             }
-            state.gpus_taken.remove(key);
             let attempt = state.attempts.remove(key);
             if attempt.as_ref().is_some_and(|attempt| !attempt.litter) {
                 return;
@@ -295,16 +294,15 @@ impl Inner {
     }
 
     fn stage(&self, key: &AttemptKey) {
-        let (launch, epoch, sandboxes, gpus) = {
-            let mut state = self.state();
+        let (launch, epoch, sandboxes) = {
+            let state = self.state();
             let sandboxes = state.sandboxes;
             let Some(attempt) = state.attempts.get(key) else { return };
             let (launch, epoch) = (Arc::clone(&attempt.launch), attempt.epoch.clone());
-            let gpus = state.take_gpus(&launch);
-            (launch, epoch, sandboxes, gpus)
+            (launch, epoch, sandboxes)
         };
         let site = self.site(sandboxes);
-        match self.staged(&site, &launch, gpus) {
+        match self.staged(&site, &launch) {
             Ok(Staged { spawn, litter, mut notices }) => {
                 if launch.profile == Profile::Standard && !sandboxes {
                     notices.push("profile standard runs as trusted: this machine makes no sandboxes".into());
@@ -324,10 +322,11 @@ impl Inner {
         }
     }
 
-    fn staged(&self, site: &Site, launch: &Launch, gpus: Option<String>) -> Result<Staged, String> {
+    fn staged(&self, site: &Site, launch: &Launch) -> Result<Staged, String> {
         let environment = self.environment(launch)?;
         let (variables, notice) = self.variables(launch);
-        let stage = Stage { site, images: &self.images, python: &self.python, environment, variables, gpus };
+        let (images, python, machine) = (&self.images, &self.python, &self.machine);
+        let stage = Stage { site, images, python, machine, environment, variables };
         let mut staged = stage.stage(launch)?;
         staged.notices.extend(notice);
         Ok(staged)
@@ -384,7 +383,6 @@ impl Inner {
         if let Some(launch) = state.unwanted.remove(&key) {
             state.acknowledge(&key);
             state.flush();
-            state.gpus_taken.remove(&key);
             drop(state);
             return self.job(Job::CleanUp(key, launch));
         }
@@ -438,7 +436,6 @@ impl Inner {
     fn done(&self, key: AttemptKey, outcome: Outcome) {
         {
             let mut state = self.state();
-            state.gpus_taken.remove(&key);
             let Some(attempt) = state.attempts.get_mut(&key) else { return };
             if matches!(attempt.at, Progressed::Done(_)) {
                 return;
@@ -564,20 +561,6 @@ impl State {
         if let Some(link) = &mut self.link {
             link.flush();
         }
-    }
-
-    /// Devices for the attempt, where there are any on this machine.
-    fn take_gpus(&mut self, launch: &Launch) -> Option<String> {
-        let all = self.gpus;
-        if all == 0 {
-            return None;
-        }
-        let wanted = launch.requests.gpus.or(launch.limits.gpus).unwrap_or(0) as usize;
-        let taken: Vec<u32> = self.gpus_taken.values().flatten().copied().collect();
-        let free: Vec<u32> = (0..all).filter(|gpu| !taken.contains(gpu)).take(wanted).collect();
-        let text = free.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
-        self.gpus_taken.insert(launch.key.clone(), free);
-        Some(text)
     }
 }
 

@@ -4,6 +4,8 @@
 use super::command::{self, Python};
 use super::layout::{Layout, Site};
 use crate::images::{self, APPLET, Catalogue};
+use crate::machine::Machine;
+use crate::resources;
 use crate::runner::orphans::MARK;
 use crate::runner::sandbox::INSIDE;
 use crate::variables::{Variables, is_passed};
@@ -39,8 +41,7 @@ pub(crate) struct Stage<'a> {
     pub environment: Option<PathBuf>,
     /// What tasks of the run start from; a sandbox gets a part of it.
     pub variables: Arc<Variables>,
-    /// `CUDA_VISIBLE_DEVICES`, where the machine has GPUs.
-    pub gpus: Option<String>,
+    pub machine: &'a Machine,
 }
 
 impl Stage<'_> {
@@ -60,6 +61,7 @@ impl Stage<'_> {
         layout.empty.iter().try_for_each(|path| make_dir(path))?;
         self.lay_inputs(launch, &layout)?;
         let mut notices = resolved.notices;
+        notices.extend(resources::lowered(&launch.template, &launch.requests, self.machine));
         let mut argv = resolved.argv;
         let shims = self.shims(launch, &layout, &argv, resolved.python, &mut notices)?;
         let env = self.env(launch, &layout, shims.as_deref());
@@ -193,12 +195,8 @@ impl Stage<'_> {
                 set(name, format!("{INSIDE}/cache/{below}"));
             }
         }
-        // A request larger than the machine is lowered to it.
-        let all = std::thread::available_parallelism().map_or(1, |all| all.get() as u64);
-        let cpus = launch.requests.cpu_millis.map_or(1, |millis| (millis / 1000).clamp(1, all));
-        set("OMP_NUM_THREADS", cpus.to_string());
-        if let Some(gpus) = &self.gpus {
-            set("CUDA_VISIBLE_DEVICES", gpus.clone());
+        for (name, value) in resources::variables(launch, self.machine, layout.sandboxed) {
+            set(name, value);
         }
         env.extend(launch.env.iter().cloned());
         let environment = self.environment.as_ref().map(|dir| dir.join("bin").to_string_lossy().into_owned());

@@ -154,6 +154,7 @@ impl World {
             outputs: Wanted { result: true, ..Wanted::default() },
             requests: Amounts::default(),
             limits: Amounts::default(),
+            gpus: Vec::new(),
             deadline_s: None,
             grace_s: 30,
             python_requirements: Vec::new(),

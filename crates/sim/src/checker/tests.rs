@@ -45,7 +45,7 @@ impl History {
     }
 
     fn runs(&mut self, node: u32, n: u32, epoch: &str, exit: Exit) {
-        self.report(node, n, ReportKind::Placed(Epoch(epoch.into())));
+        self.report(node, n, ReportKind::Placed(Epoch(epoch.into()), Vec::new()));
         self.report(node, n, ReportKind::Ended(Box::new(Outcome::bare(exit, Time(5)))));
     }
 }

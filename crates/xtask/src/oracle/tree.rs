@@ -126,8 +126,11 @@ impl Run {
         if leaves.is_empty() || self.log.iter().any(|r| matches!(r.event, Event::RunEnded { .. })) {
             return None;
         }
-        let placed =
-            |(node, _): &(NodeId, String)| Report { node: *node, n: 0, what: ReportKind::Placed(Epoch("e".into())) };
+        let placed = |(node, _): &(NodeId, String)| Report {
+            node: *node,
+            n: 0,
+            what: ReportKind::Placed(Epoch("e".into()), Vec::new()),
+        };
         self.input(Input::Reports(leaves.iter().map(placed).collect()));
         let ended = |(node, name): &(NodeId, String)| {
             let scripted = outcomes.iter().find(|o| o.matches.is_match(name));

@@ -1,11 +1,13 @@
 //! What a workflow asks of this machine and cannot have: told, because nothing is lowered in silence.
 //! It must never change a request: that is the admission's.
 
-use engine::quantity;
+use engine::quantity::{self, GPUS};
 use executor::Machine;
+use model::attempt::Amounts;
 use model::plan::{Body, Leaf, Plan};
 
-/// A notice for each template that asks for more than the machine has. Amounts behind tags are known only at run time.
+/// A notice for each template that asks for more than the machine has. Amounts behind tags are known only at run time: the
+/// executor tells of those.
 pub fn notices(plan: &Plan, machine: &Machine) -> Vec<String> {
     let leaves = plan.templates.iter().filter_map(|template| match &template.body {
         Body::Leaf(leaf) => Some((template.name.as_str(), leaf)),
@@ -15,22 +17,28 @@ pub fn notices(plan: &Plan, machine: &Machine) -> Vec<String> {
 }
 
 fn of_leaf(name: &str, leaf: &Leaf, machine: &Machine) -> Vec<String> {
+    let mut asked = written(leaf);
+    let devices = asked.gpus.take_if(|count| leaf.dynamic && *count > 0);
+    let mut notices = executor::lowered(name, &asked, machine);
+    notices.extend(devices.map(|_| {
+        format!(
+            "`{name}` is dynamic and gets no GPUs, because it gives its place back while it waits for its calls: ask for them in \
+             the templates that it calls"
+        )
+    }));
+    notices
+}
+
+/// What is written without tags.
+fn written(leaf: &Leaf) -> Amounts {
     let asked = |resource: &str| {
         let text = leaf.resources.requests.get(resource).or_else(|| leaf.resources.limits.get(resource))?;
-        (!text.has_tags()).then_some(text.as_str())
+        if text.has_tags() { None } else { Some(text.as_str()) }
     };
-    let (cpus, gpus) = (u64::from(machine.cpus), u64::from(machine.gpus));
-    let has = [
-        ("cpu", cpus * 1000, format!("{cpus}")),
-        ("memory", machine.memory_bytes.saturating_mul(1000), format!("{} MiB", machine.memory_bytes >> 20)),
-        ("nvidia.com/gpu", gpus * 1000, format!("{gpus}")),
-    ];
-    let too_much = has.iter().filter_map(|(resource, millis, told)| {
-        let text = asked(resource)?;
-        let more = quantity::millis(text).is_ok_and(|asked| asked > *millis);
-        more.then(|| {
-            format!("`{name}` asks for {resource} {text}; this machine has {told}: the request is lowered to that")
-        })
-    });
-    too_much.collect()
+    let gpus = GPUS.iter().filter_map(|name| quantity::whole(asked(name)?).ok()).reduce(u64::saturating_add);
+    Amounts {
+        cpu_millis: asked("cpu").and_then(|text| quantity::millis(text).ok()),
+        memory_bytes: asked("memory").and_then(|text| quantity::whole(text).ok()),
+        gpus: gpus.map(|count| u32::try_from(count).unwrap_or(u32::MAX)),
+    }
 }
