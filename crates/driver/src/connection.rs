@@ -159,7 +159,7 @@ fn remove_files(desk: &Desk, run: &RunId) {
     executor::kept::forget(home, run);
     let attempt = model::AttemptKey { run: run.clone(), node: model::NodeId::ROOT, n: 0 };
     if let Some(attempts) = home.scratch(&attempt).parent() {
-        let _ = std::fs::remove_dir_all(attempts);
+        executor::remove_directory(attempts);
     }
 }
 

@@ -18,6 +18,7 @@ pub mod variables;
 mod frame;
 
 pub use images::Catalogue;
+pub use local::scratch::remove as remove_directory;
 pub use local::{Local, LocalSettings};
 pub use machine::{Machine, machine};
 pub use resources::lowered;

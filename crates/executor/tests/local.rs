@@ -25,6 +25,10 @@ fn main() -> ExitCode {
             executor::runner::main(&home)
         }
         Some("__argosay") => executor::argosay::main(&args[2..]),
-        _ => harness::run(&args[1..], &[process::TESTS, sandbox::TESTS, reuse::TESTS, outputs::TESTS, holder::TESTS]),
+        _ => {
+            let suites = [process::TESTS, sandbox::TESTS, reuse::TESTS, outputs::TESTS, holder::TESTS];
+            // One after the other: some look at how long things take, and at all processes of the machine.
+            harness::run_as_all(&args[1..], 1, &harness::cases(&suites))
+        }
     }
 }

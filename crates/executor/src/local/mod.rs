@@ -36,6 +36,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Threads that stage and collect. Hashing a large output must not hold up the others.
 const WORKERS: usize = 4;
+/// Outputs are as deep as a path can be long.
+const STACK_BYTES: usize = 16 << 20;
 
 pub struct LocalSettings {
     pub home: PathBuf,
@@ -138,7 +140,10 @@ impl Local {
         });
         for number in 0..WORKERS {
             let inner = Arc::clone(&inner);
-            thread::Builder::new().name(format!("executor-{number}")).spawn(move || inner.work())?;
+            thread::Builder::new()
+                .name(format!("executor-{number}"))
+                .stack_size(STACK_BYTES)
+                .spawn(move || inner.work())?;
         }
         let connecting = Arc::clone(&inner);
         thread::Builder::new().name("runner-link".into()).spawn(move || connection::keep_up(&connecting))?;

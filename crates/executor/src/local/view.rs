@@ -367,7 +367,9 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
         }
         fs::set_permissions(to, fs::Permissions::from_mode(kind.mode() & 0o7777))
     } else if kind.is_file() {
-        fs::copy(from, to).map(drop)
+        fs::copy(from, to)?;
+        // Not a task's setuid programs.
+        fs::set_permissions(to, fs::Permissions::from_mode(kind.mode() & 0o777))
     } else {
         Err(io::Error::other(format!("{} is neither file, directory nor link", from.display())))
     }

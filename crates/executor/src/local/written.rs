@@ -135,7 +135,9 @@ pub(super) fn hint(written: Option<&Written>, missing: &[String]) -> String {
     let shown = files.len().min(NAMED_MAX);
     let rest = written.count.saturating_sub(shown as u64);
     let more = if rest > 0 { format!(" and {rest} more") } else { String::new() };
-    format!(" (it wrote: {}{more})", files[..shown].join(", "))
+    // A task chooses its names; a message is one line, and commands no terminal.
+    let names = files[..shown].join(", ").replace(char::is_control, "\u{fffd}");
+    format!(" (it wrote: {names}{more})")
 }
 
 #[cfg(test)]

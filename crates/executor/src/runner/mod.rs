@@ -5,6 +5,7 @@ pub mod machine;
 
 mod capture;
 mod cgroup;
+mod filter;
 mod keep;
 mod pool;
 mod root;

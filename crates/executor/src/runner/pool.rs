@@ -270,7 +270,8 @@ impl Pool {
         let mut directories = written_by_tasks(&making.dir, &making.binds);
         let root = PathBuf::from(format!("/proc/{}/root", making.pid));
         directories.extend(["dev/shm", "dev/mqueue"].map(|below| root.join(below)));
-        Traces::record(making.pid, &directories, ipc)
+        let nodes = ["dev/pts", "dev/pts/ptmx"].map(|below| root.join(below));
+        Traces::record(making.pid, &directories, &nodes, ipc)
     }
 
     fn mounts_changed(&self) -> bool {

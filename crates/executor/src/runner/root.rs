@@ -87,7 +87,7 @@ impl Sandboxes {
             laid.push((clone_mount(Path::new("/sys"), true, true)?, PathBuf::from("/sys")));
             // Refused where no whole /proc is in sight any more, so before the change of root.
             let slot = self.base.join("slot");
-            new_mount("proc", &slot, QUIET, None)?;
+            new_mount("proc", &slot, QUIET | MountFlags::RDONLY, None)?;
             laid.push((clone_mount(&slot, false, false)?, PathBuf::from("/proc")));
             let _ = rustix::mount::unmount(&slot, UnmountFlags::DETACH);
             for mount in mounts::user_mounts() {
@@ -137,14 +137,9 @@ impl Sandboxes {
 
     fn system_mounts(&self) -> Result<(), String> {
         if self.kind == Namespaces::Root {
-            new_mount("proc", "/proc", QUIET, None)?;
+            // Read-only as a whole: modes of what is in it are the machine's, and root may change them.
+            new_mount("proc", "/proc", QUIET | MountFlags::RDONLY, None)?;
             new_mount("sysfs", "/sys", QUIET | MountFlags::RDONLY, None)?;
-        }
-        for name in ["sys", "sysrq-trigger", "irq", "bus", "fs"] {
-            let path = Path::new("/proc").join(name);
-            if path.exists() {
-                lay(clone_mount(&path, true, false)?.as_fd(), &path)?;
-            }
         }
         Ok(())
     }
@@ -278,7 +273,7 @@ fn open_mount(path: &Path, flags: OpenTreeFlags) -> Result<OwnedFd, String> {
         .map_err(|error| format!("{}: {error}", path.display()))
 }
 
-fn clone_mount(path: &Path, read_only: bool, recursive: bool) -> Result<OwnedFd, String> {
+pub(super) fn clone_mount(path: &Path, read_only: bool, recursive: bool) -> Result<OwnedFd, String> {
     let clone = OpenTreeFlags::OPEN_TREE_CLONE;
     let deep = clone | OpenTreeFlags::AT_RECURSIVE;
     // Locked mounts below (in a user namespace) cannot be left out.

@@ -3,13 +3,14 @@
 //!
 //! A sandbox serves one attempt, whose task its init starts (`start`), or several that are started from outside (`make`, `pool`).
 
+use super::filter::Filters;
 use super::mounts;
 use super::root;
 use super::sys::{self, Namespaces, Program, Setting, Stage, Status};
 use crate::home::Home;
 use model::runner::{Bind, Spawn};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::Mode;
+use rustix::fs::{Mode, OFlags};
 use rustix::mount::MountPropagationFlags;
 use std::fs;
 use std::io::{self, Read, Write};
@@ -27,6 +28,7 @@ pub struct Sandboxes {
     pub(super) base: PathBuf,
     /// The mount namespace in which tasks without a sandbox run.
     host: Option<OwnedFd>,
+    pub(super) filters: Filters,
 }
 
 /// A started sandbox: its init, and the pipe by which that tells what became of the task.
@@ -58,7 +60,7 @@ impl Sandboxes {
         fs::create_dir_all(&base).map_err(|error| format!("{}: {error}", base.display()))?;
         let root = rustix::process::geteuid().is_root();
         let kind = if root { Namespaces::Root } else { Namespaces::User };
-        let mut sandboxes = Self { kind, home: home.root().to_path_buf(), base, host: None };
+        let mut sandboxes = Self { kind, home: home.root().to_path_buf(), base, host: None, filters: Filters::new() };
         if root {
             let host = fs::File::open("/proc/self/ns/mnt").map_err(|error| format!("/proc/self/ns/mnt: {error}"))?;
             sys::unshare_mounts().map_err(|error| format!("no mount namespace: {error}"))?;
@@ -74,6 +76,22 @@ impl Sandboxes {
     /// The mount namespace that tasks without a sandbox have to join; `None` where the runner never left it.
     pub fn host(&self) -> Option<BorrowedFd<'_>> {
         self.host.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Standard input of tasks: seen through a read-only mount, so that a task cannot change the machine's own device by its descriptor.
+    ///
+    /// # Errors
+    /// There is no /dev/null, or its mount cannot be copied.
+    pub fn null(&self) -> io::Result<OwnedFd> {
+        let open = OFlags::RDWR | OFlags::CLOEXEC;
+        match self.kind {
+            Namespaces::Root => {
+                let dev = root::clone_mount(&self.base.join("dev"), true, false).map_err(io::Error::other)?;
+                Ok(rustix::fs::openat(&dev, "null", open, Mode::empty())?)
+            }
+            // Each init opens its own.
+            Namespaces::User => Ok(rustix::fs::open("/dev/null", open, Mode::empty())?),
+        }
     }
 
     /// What tasks cannot do in them on this machine that a person would expect.
@@ -165,7 +183,7 @@ impl Sandboxes {
                 .map_err(|error| format!("working directory {}: {error}", spawn.directory))
         });
         let said = match built {
-            Ok(()) => run_task(program, &cgroups, fds),
+            Ok(()) => run_task(program, &cgroups, fds, self.filters.standard()),
             Err(why) => format!("failed sandbox: {why}"),
         };
         i32::from(write_all(report.as_fd(), said.as_bytes()).is_err())
@@ -227,14 +245,17 @@ fn keep_only(fds: &TaskFds<'_>, report: BorrowedFd<'_>) -> io::Result<Vec<OwnedF
     Ok(cgroups?)
 }
 
-fn run_task(program: &Program, cgroups: &[OwnedFd], fds: &TaskFds<'_>) -> String {
+fn run_task(program: &Program, cgroups: &[OwnedFd], fds: &TaskFds<'_>, filter: &[libc::sock_filter]) -> String {
+    // The sandbox's own: nobody can change what it stands for.
+    let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
     let setting = Setting {
-        stdin: sys::borrow(0),
+        stdin: null.as_ref().map_or_else(|_| sys::borrow(0), AsFd::as_fd),
         stdout: sys::borrow(1),
         stderr: sys::borrow(2),
         cgroups,
         enter: None,
         capabilities: Some(sys::TASK_CAPABILITIES),
+        filter,
         data_bytes_max: fds.data_bytes_max,
         files_max: fds.files_max,
         die_with_parent: false,
@@ -245,7 +266,7 @@ fn run_task(program: &Program, cgroups: &[OwnedFd], fds: &TaskFds<'_>) -> String
     };
     // The task alone holds the pipes now, so that their end is its end.
     for fd in 0..REPORT {
-        let _ = rustix::fs::open("/dev/null", rustix::fs::OFlags::RDWR, Mode::empty())
+        let _ = rustix::fs::open("/dev/null", OFlags::RDWR, Mode::empty())
             .map_err(io::Error::from)
             .and_then(|null| sys::move_to(null.as_fd(), fd));
     }

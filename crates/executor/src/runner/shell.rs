@@ -135,6 +135,10 @@ impl Shell {
             Some(sandboxes) if sandboxes.can_be_entered() => Some(Pool::new(home.sandboxes())?),
             _ => None,
         };
+        let null = match &sandboxes {
+            Some(sandboxes) => sandboxes.null()?,
+            None => File::options().read(true).write(true).open("/dev/null")?.into(),
+        };
         let outcomes = Outcomes::new(home);
         let (persisted, problems) = outcomes.load();
         notices.extend(problems);
@@ -146,13 +150,7 @@ impl Shell {
         };
         Ok(Self {
             machine: Machine::new(identity, persisted),
-            machinery: Machinery {
-                sandboxes,
-                pool,
-                cgroups,
-                files_max: sys::raise_files_max(),
-                null: File::options().read(true).write(true).open("/dev/null")?.into(),
-            },
+            machinery: Machinery { sandboxes, pool, cgroups, files_max: sys::raise_files_max(), null },
             outcomes,
             listener,
             holder: None,

@@ -52,6 +52,8 @@ pub struct Setting<'a> {
     pub enter: Option<Enter<'a>>,
     /// Keep only these capabilities.
     pub capabilities: Option<u64>,
+    /// A seccomp program; empty for none.
+    pub filter: &'a [libc::sock_filter],
     /// `RLIMIT_DATA`, where no cgroup enforces a memory limit.
     pub data_bytes_max: Option<u64>,
     /// `RLIMIT_NOFILE` as whoever started us had it.
@@ -173,6 +175,7 @@ unsafe fn prepare_child(child: &Child<'_>) -> Result<(), Stage> {
         if let Some(keep) = setting.capabilities {
             // A session keyring of its own: keys outlive the processes that made them.
             libc::syscall(libc::SYS_keyctl, libc::KEYCTL_JOIN_SESSION_KEYRING, ptr::null::<c_char>());
+            check(install(setting.filter), Stage::Setup)?;
             check(keep_capabilities(keep), Stage::Setup)?;
         }
         if let Some(bytes) = setting.data_bytes_max {
@@ -195,6 +198,16 @@ unsafe fn prepare_child(child: &Child<'_>) -> Result<(), Stage> {
         libc::sigprocmask(libc::SIG_SETMASK, &none, ptr::null_mut());
         check(libc::chdir(child.program.dir.as_ptr()), Stage::Directory)
     }
+}
+
+/// While we have the power to do so for programs that may gain privileges, as setuid ones.
+unsafe fn install(filter: &[libc::sock_filter]) -> c_int {
+    if filter.is_empty() {
+        return 0;
+    }
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
+    // SAFETY: the kernel reads `len` instructions, which outlive the call.
+    unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &program) as c_int }
 }
 
 /// Joins a namespace, or those of a process whose pidfd it is.
@@ -553,6 +566,7 @@ mod tests {
             enter: None,
             files_max: None,
             capabilities: None,
+            filter: &[],
             data_bytes_max: None,
             die_with_parent: false,
         };

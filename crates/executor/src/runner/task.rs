@@ -385,7 +385,7 @@ fn start_sandboxed(
         && let Some(sandbox) = pool.take(sandboxes, spawn)
     {
         let enter = Enter::Sandbox { init: sandbox.pidfd(), back: pool.own_pids() };
-        match sys::start(program, &setting(fds, Some(enter), Some(sys::TASK_CAPABILITIES), false)) {
+        match sys::start(program, &in_sandbox(fds, enter, sandboxes.filters.standard())) {
             Ok((pid, pidfd)) => {
                 let pooled = Pooled { sandbox, killed: false, ended: None };
                 return Ok((pid, pidfd, Place::Pooled(Box::new(pooled))));
@@ -406,7 +406,7 @@ fn start_plain(
     spawn: &Spawn,
     mounts: Option<BorrowedFd<'_>>,
 ) -> Result<Begun, String> {
-    match sys::start(program, &setting(fds, mounts.map(Enter::Mounts), None, true)) {
+    match sys::start(program, &setting(fds, mounts.map(Enter::Mounts))) {
         Ok((pid, pidfd)) => Ok((pid, pidfd, Place::Machine)),
         Err((stage, error)) => {
             let argv0 = spawn.argv.first().map(String::as_str).unwrap_or_default();
@@ -415,22 +415,24 @@ fn start_plain(
     }
 }
 
-fn setting<'a>(
-    fds: &'a TaskFds<'a>,
-    enter: Option<Enter<'a>>,
-    capabilities: Option<u64>,
-    die_with_parent: bool,
-) -> Setting<'a> {
+fn in_sandbox<'a>(fds: &'a TaskFds<'a>, enter: Enter<'a>, filter: &'a [libc::sock_filter]) -> Setting<'a> {
+    let capabilities = Some(sys::TASK_CAPABILITIES);
+    // The sandbox's init dies with us.
+    Setting { capabilities, filter, die_with_parent: false, ..setting(fds, Some(enter)) }
+}
+
+fn setting<'a>(fds: &'a TaskFds<'a>, enter: Option<Enter<'a>>) -> Setting<'a> {
     Setting {
         stdin: fds.stdin,
         stdout: fds.stdout,
         stderr: fds.stderr,
         cgroups: fds.cgroups,
         enter,
-        capabilities,
+        capabilities: None,
+        filter: &[],
         data_bytes_max: fds.data_bytes_max,
         files_max: fds.files_max,
-        die_with_parent,
+        die_with_parent: true,
     }
 }
 

@@ -15,6 +15,8 @@ const LOOK_BYTES: usize = 4096;
 /// A sandbox as it was before its first task.
 pub struct Traces {
     directories: Vec<Directory>,
+    /// What is there for every task, and can be given another mode or owner.
+    nodes: Vec<(OwnedFd, (u32, u32, u32))>,
     /// The init's children: what is left there has lost its parent.
     children: File,
     /// What the kernel says of the sandbox, and said before: lists of System V shared memory, semaphores and queues, opened in its
@@ -34,6 +36,8 @@ struct Look {
     mode: u32,
     owner: (u32, u32),
     attributes: Vec<u8>,
+    /// As lsattr(1) shows them; 0 where the file system has none.
+    flags: u32,
 }
 
 impl Traces {
@@ -41,18 +45,25 @@ impl Traces {
     ///
     /// # Errors
     /// Something could not be looked at.
-    pub fn record(init: i32, directories: &[PathBuf], mut ipc: Vec<File>) -> io::Result<Self> {
+    pub fn record(init: i32, directories: &[PathBuf], nodes: &[PathBuf], mut ipc: Vec<File>) -> io::Result<Self> {
+        let open = |path: &PathBuf| {
+            let node = rustix::fs::open(path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+            let standing = standing(&node)?;
+            Ok((node, standing))
+        };
+        let nodes = nodes.iter().map(open).collect::<io::Result<_>>()?;
         let directories = directories.iter().map(|path| Directory::open(path)).collect::<io::Result<_>>()?;
         let children = File::open(format!("/proc/{init}/task/{init}/children"))?;
         ipc.push(File::open(format!("/proc/{init}/oom_score_adj"))?);
         let texts = ipc.into_iter().map(|file| read(&file).map(|text| (file, text))).collect::<io::Result<_>>()?;
-        Ok(Self { directories, children, texts })
+        Ok(Self { directories, nodes, children, texts })
     }
 
     /// Whether a task that has ended left nothing.
     pub fn none(&self) -> bool {
         read(&self.children).is_ok_and(|pids| pids.is_empty())
             && self.texts.iter().all(|(file, before)| read(file).is_ok_and(|now| now == *before))
+            && self.nodes.iter().all(|(node, before)| standing(node).is_ok_and(|now| now == *before))
             && self.directories.iter().all(|directory| directory.is_untouched().unwrap_or(false))
     }
 }
@@ -73,8 +84,14 @@ impl Directory {
 impl Look {
     fn of(fd: &OwnedFd) -> io::Result<Self> {
         let stat = rustix::fs::fstat(fd)?;
-        Ok(Self { mode: stat.st_mode, owner: (stat.st_uid, stat.st_gid), attributes: attributes(fd)? })
+        let flags = rustix::fs::ioctl_getflags(fd).map_or(0, |flags| flags.bits());
+        Ok(Self { mode: stat.st_mode, owner: (stat.st_uid, stat.st_gid), attributes: attributes(fd)?, flags })
     }
+}
+
+fn standing(node: &OwnedFd) -> io::Result<(u32, u32, u32)> {
+    let stat = rustix::fs::fstat(node)?;
+    Ok((stat.st_mode, stat.st_uid, stat.st_gid))
 }
 
 fn is_empty(directory: &OwnedFd) -> io::Result<bool> {
@@ -124,7 +141,7 @@ mod tests {
 
     fn traces(directory: &Path) -> Traces {
         // The children of this very process are none: tests of this file start none.
-        Traces::record(std::process::id() as i32, &[directory.to_path_buf()], Vec::new()).expect("recorded")
+        Traces::record(std::process::id() as i32, &[directory.to_path_buf()], &[], Vec::new()).expect("recorded")
     }
 
     #[test]
@@ -162,7 +179,7 @@ mod tests {
     fn what_cannot_be_looked_at_is_not_clean() {
         let dir = tempfile::tempdir().expect("dir");
         let missing = dir.path().join("missing");
-        assert!(Traces::record(std::process::id() as i32, &[missing], Vec::new()).is_err());
+        assert!(Traces::record(std::process::id() as i32, &[missing], &[], Vec::new()).is_err());
         let mut traces = traces(dir.path());
         traces.texts.push((File::open("/proc/self/status").expect("status"), b"another text".to_vec()));
         assert!(!traces.none());

@@ -5,38 +5,111 @@ use model::attempt::{Amounts, InputFile, Launch, Mount, Outcome, Profile, Wanted
 use model::input::Epoch;
 use model::{ArtifactRef, AttemptKey, Content, Exit, NodeId, RunId};
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 pub type Test = (&'static str, fn());
 
+/// A test that is made from a table's row.
+pub struct Case {
+    pub name: &'static str,
+    pub test: Box<dyn Fn() + Send + Sync>,
+}
+
 /// How long a test waits for something that must come.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Runs the tests whose name holds one of the words.
-pub fn run(args: &[String], suites: &[&[Test]]) -> ExitCode {
-    let words: Vec<&str> = args.iter().filter(|arg| !arg.starts_with('-')).map(String::as_str).collect();
-    let tests: Vec<Test> = suites.iter().flat_map(|suite| suite.iter().copied()).collect();
+pub fn cases(suites: &[&[Test]]) -> Vec<Case> {
+    let tests = suites.iter().flat_map(|suite| suite.iter().copied());
+    tests.map(|(name, test)| Case { name, test: Box::new(test) }).collect()
+}
+
+/// Set for the process that runs the tests as another user.
+const ANOTHER_USER: &str = "TOWPATH_TEST_AS_NOBODY";
+
+/// Runs the tests whose name holds one of the words; if we are root, then as `nobody` too.
+pub fn run_as_all(args: &[String], threads: usize, cases: &[Case]) -> ExitCode {
     if args.iter().any(|arg| arg == "--list") {
-        tests.iter().for_each(|(name, _)| println!("{name}: test"));
+        cases.iter().for_each(|case| println!("{}: test", case.name));
         return ExitCode::SUCCESS;
     }
-    let wanted = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word));
-    let mut failed = Vec::new();
-    for (name, test) in tests.iter().filter(|(name, _)| wanted(name)) {
-        let start = Instant::now();
-        let passed = catch_unwind(AssertUnwindSafe(test)).is_ok();
-        println!("test {name} ... {} ({} ms)", if passed { "ok" } else { "FAILED" }, start.elapsed().as_millis());
-        if !passed {
-            failed.push(*name);
-        }
+    let passed = run(args, threads, cases);
+    if !rustix::process::geteuid().is_root() {
+        return if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
-    println!("{} failed {failed:?}", failed.len());
-    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let passed_as_nobody = run_as_nobody(args);
+    if passed && passed_as_nobody { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
+
+fn run(args: &[String], threads: usize, cases: &[Case]) -> bool {
+    let words: Vec<&str> = args.iter().filter(|arg| !arg.starts_with('-')).map(String::as_str).collect();
+    let is_wanted = |case: &&Case| words.is_empty() || words.iter().any(|word| case.name.contains(word));
+    let who = if std::env::var_os(ANOTHER_USER).is_some() { " (as nobody)" } else { "" };
+    let wanted: Vec<&Case> = cases.iter().filter(is_wanted).collect();
+    let (next, failed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let work = || {
+        while let Some(Case { name, test }) = wanted.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let start = Instant::now();
+            let passed = catch_unwind(AssertUnwindSafe(test)).is_ok();
+            let word = if passed { "ok" } else { "FAILED" };
+            println!("test {name}{who} ... {word} ({} ms)", start.elapsed().as_millis());
+            if !passed {
+                failed.lock().expect("no panic while it is held").push(*name);
+            }
+        }
+    };
+    std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
+    let failed = failed.into_inner().expect("no panic while it is held");
+    println!("{} run{who}, {} failed {failed:?}", wanted.len(), failed.len());
+    failed.is_empty()
+}
+
+/// This program again, from a place that everybody may enter, as a user who may do nothing.
+fn run_as_nobody(args: &[String]) -> bool {
+    let dir = tempfile::Builder::new().prefix("towpath-nobody-").tempdir_in("/var/tmp").expect("a directory");
+    let program = dir.path().join("tests");
+    std::fs::copy(std::env::current_exe().expect("this program"), &program).expect("a copy of it");
+    let home = dir.path().join("home");
+    std::fs::create_dir(&home).expect("a home");
+    std::os::unix::fs::chown(&home, Some(NOBODY), Some(NOBODY)).expect("nobody's home");
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).expect("open");
+    let mut command = std::process::Command::new(&program);
+    command.args(args).current_dir("/").uid(NOBODY).gid(NOBODY).env("HOME", &home).env(ANOTHER_USER, "1");
+    // Root's programs need not be others'.
+    command.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+    command.env_remove("XDG_RUNTIME_DIR").env_remove("XDG_CACHE_HOME").env_remove("XDG_DATA_HOME");
+    command.status().expect("started as nobody").success()
+}
+
+/// `nobody` and `nogroup` of Debian; a number is enough for the kernel.
+const NOBODY: u32 = 65534;
+
+/// Runs tasks until one was in the sandbox of the one before, which answers that sandbox's name. `None`: not used again here.
+pub fn settle(world: &mut World) -> Option<String> {
+    if !rustix::process::geteuid().is_root() {
+        return None;
+    }
+    let mut last = String::new();
+    for _ in 0..200 {
+        let launch = world.sh(Profile::Standard, WHERE);
+        let name = world.output(&launch);
+        if name == last {
+            return Some(name);
+        }
+        last = name;
+    }
+    panic!("200 tasks, and each had another sandbox");
+}
+
+/// The name of the sandbox that a task is in.
+pub const WHERE: &str = "readlink /proc/self/ns/pid";
 
 pub struct World {
     pub dir: tempfile::TempDir,
@@ -227,9 +300,8 @@ impl Drop for World {
         if command.windows(8).any(|word| word == b"__runner") {
             kill(pid, 9);
         }
-        // Overlays of a user namespace leave directories without permissions.
-        let chmod = std::process::Command::new("/bin/chmod").arg("-Rf").arg("u+rwx").arg(self.dir.path()).status();
-        let _ = chmod;
+        // Overlays of a user namespace leave directories without permissions, and some tasks very deep ones.
+        executor::remove_directory(self.dir.path());
     }
 }
 

@@ -1,14 +1,13 @@
 //! Sandboxes that are used again: one that was left clean is, one that was not is never. As another user than root each attempt
 //! has a sandbox of its own, and all of this holds as well.
 
-use crate::harness::{Test, World, kill, parameter, until, wants_parameter};
+use crate::harness::{Test, WHERE, World, kill, parameter, settle, until, wants_parameter};
 use executor::Executor;
 use model::Exit;
 use model::attempt::Profile::{Standard, Trusted};
 
 pub const TESTS: &[Test] = &[
     ("a_clean_sandbox_is_used_again", a_clean_sandbox_is_used_again),
-    ("nothing_is_left_for_the_next_task", nothing_is_left_for_the_next_task),
     ("outputs_of_a_used_sandbox_are_collected", outputs_of_a_used_sandbox_are_collected),
     ("another_run_has_other_sandboxes", another_run_has_other_sandboxes),
     ("signals_in_a_used_sandbox_are_told_as_such", signals_in_a_used_sandbox_are_told_as_such),
@@ -18,25 +17,6 @@ pub const TESTS: &[Test] = &[
     ("what_was_left_running_is_counted", what_was_left_running_is_counted),
 ];
 
-const WHERE: &str = "readlink /proc/self/ns/pid";
-
-/// Runs tasks until one was in the sandbox of the one before, which answers that sandbox's name. `None`: not used again here.
-fn settle(world: &mut World) -> Option<String> {
-    if !rustix::process::geteuid().is_root() {
-        return None;
-    }
-    let mut last = String::new();
-    for _ in 0..200 {
-        let launch = world.sh(Standard, WHERE);
-        let name = world.output(&launch);
-        if name == last {
-            return Some(name);
-        }
-        last = name;
-    }
-    panic!("200 tasks, and each had another sandbox");
-}
-
 fn a_clean_sandbox_is_used_again() {
     let mut world = World::new();
     let Some(first) = settle(&mut world) else { return };
@@ -44,42 +24,6 @@ fn a_clean_sandbox_is_used_again() {
         let launch = world.sh(Standard, WHERE);
         assert_eq!(world.output(&launch), first);
     }
-}
-
-/// What a task does, and what shows it to the next one.
-const DEEDS: [(&str, &str); 14] = [
-    ("echo x > /tmp/left", "ls -A /tmp"),
-    ("echo x > /stray", "ls /stray"),
-    ("mkdir /stray && echo x > /stray/below", "ls /stray"),
-    ("rm /etc/passwd", "test -e /etc/passwd || echo gone"),
-    ("echo x > /dev/shm/left", "ls -A /dev/shm"),
-    ("touch /dev/mqueue/left", "ls -A /dev/mqueue"),
-    ("chmod 700 /", "test $(stat -c %a /) = 755 || stat -c %a /"),
-    ("chmod 700 /tmp", "test $(stat -c %a /tmp) = 1777 || stat -c %a /tmp"),
-    ("sleep 1000 > /dev/null 2>&1 &", "pgrep -x sleep"),
-    ("setsid sh -c 'sleep 1000 & sleep 1000' > /dev/null 2>&1 &", "pgrep -x sleep"),
-    ("echo 900 > /proc/1/oom_score_adj", "grep 900 /proc/1/oom_score_adj"),
-    ("ipcmk -M 100", "ipcs -m | grep 0x"),
-    ("ipcmk -S 1", "ipcs -s | grep 0x"),
-    ("ipcmk -Q", "ipcs -q | grep 0x"),
-];
-
-fn nothing_is_left_for_the_next_task() {
-    let mut world = World::new();
-    for (deed, look) in DEEDS {
-        settle(&mut world);
-        let before = look_at(&mut world, look);
-        let launch = world.sh(Standard, deed);
-        assert_eq!(world.run(&launch).exit, Exit::Exited(0), "{deed}");
-        for _ in 0..3 {
-            assert_eq!(look_at(&mut world, look), before, "after {deed}");
-        }
-    }
-}
-
-fn look_at(world: &mut World, look: &str) -> String {
-    let launch = world.sh(Standard, &format!("{look} 2>/dev/null || true"));
-    world.output(&launch)
 }
 
 fn outputs_of_a_used_sandbox_are_collected() {
