@@ -20,4 +20,4 @@ mod watch;
 mod world;
 
 pub use happening::Trace;
-pub use world::{Report, play};
+pub use world::{Report, play, play_with};

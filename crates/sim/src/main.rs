@@ -1,12 +1,16 @@
 //! `sim`: plays many seeds, or one, or proves on planted bugs that a green run means something.
 //! It must never know what is checked.
 
-use sim::{Report, Trace, play};
+use sim::options::FAULTS;
+#[cfg(planted)]
+use sim::play;
+use sim::{Report, Trace, play_with};
 use std::process::ExitCode;
 
 const USAGE: &str = "\
 usage: sim --seeds N [--from S]   plays N seeds from S (0) on; prints those that fail
        sim --seed S [-v]          plays one seed; -v prints everything that happens
+       … --with FAULT             with this fault on in every seed, whatever else was drawn
        sim --planted [--seeds N]  plants each known bug and plays seeds until it is caught, at most N (1,000)";
 
 /// Lines of the trace that a failure prints.
@@ -15,7 +19,17 @@ const LINES: usize = 30;
 fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);
     let (mut seeds, mut from, mut seed, mut verbose, mut planted) = (None, 0, None, false, false);
+    let mut fault: Option<&'static str> = None;
     while let Some(word) = words.next() {
+        if word == "--with" {
+            let named = words.next().unwrap_or_default();
+            fault = FAULTS.into_iter().find(|known| *known == named);
+            if fault.is_none() {
+                eprintln!("there is no fault {named:?}; these are: {}", FAULTS.join(" "));
+                return ExitCode::from(2);
+            }
+            continue;
+        }
         let mut number = || words.next().and_then(|word| word.parse::<u64>().ok());
         let known = match word.as_str() {
             "--seeds" => number().map(|n| seeds = Some(n)),
@@ -38,14 +52,14 @@ fn main() -> ExitCode {
     }
     match (planted, seed) {
         (true, _) => find_planted(seeds.unwrap_or(1000)),
-        (false, Some(seed)) => one(seed, verbose),
-        (false, None) => many(from, seeds.unwrap_or(1000)),
+        (false, Some(seed)) => one(seed, fault, verbose),
+        (false, None) => many(from, seeds.unwrap_or(1000), fault),
     }
 }
 
-fn one(seed: u64, verbose: bool) -> ExitCode {
+fn one(seed: u64, fault: Option<&str>, verbose: bool) -> ExitCode {
     let keep = Some(if verbose { 0 } else { LINES });
-    let report = play(seed, Trace { keep, print: verbose, ..Trace::default() });
+    let report = play_with(seed, fault, Trace { keep, print: verbose, ..Trace::default() });
     println!("seed {seed}: {}", report.options);
     if report.violations.is_empty() {
         println!(
@@ -58,18 +72,18 @@ fn one(seed: u64, verbose: bool) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn many(from: u64, seeds: u64) -> ExitCode {
+fn many(from: u64, seeds: u64, fault: Option<&str>) -> ExitCode {
     let begun = std::time::Instant::now();
     let (mut failed, mut events, mut starts) = (0, 0, 0);
     for seed in from..from + seeds {
-        let report = play(seed, Trace::default());
+        let report = play_with(seed, fault, Trace::default());
         events += report.events;
         starts += report.starts;
         if !report.violations.is_empty() {
             failed += 1;
             println!("seed {seed}: {}", report.options);
             // The same seed again, this time with its story.
-            tell(&play(seed, Trace { keep: Some(LINES), ..Trace::default() }));
+            tell(&play_with(seed, fault, Trace { keep: Some(LINES), ..Trace::default() }));
         }
     }
     println!(

@@ -109,6 +109,50 @@ impl Options {
     }
 }
 
+/// What can be made sure of in every seed, whatever else was drawn.
+pub const FAULTS: [&str; 12] = [
+    "holder-crash",
+    "runner-crash",
+    "reboot",
+    "disconnect",
+    "disk-full",
+    "clock-jump",
+    "pause",
+    "stray-kill",
+    "crash-in-step",
+    "crash-at-commit",
+    "duplicate",
+    "task-ignores-term",
+];
+
+impl Options {
+    /// Turns one of `FAULTS` on where it was not drawn. False: there is no such fault.
+    pub fn turn_on(&mut self, fault: &str) -> bool {
+        let (mean, chance) = match fault {
+            "holder-crash" => (Some(&mut self.holder_crash_us), None),
+            "runner-crash" => (Some(&mut self.runner_crash_us), None),
+            "reboot" => (Some(&mut self.reboot_us), None),
+            "disconnect" => (Some(&mut self.disconnect_us), None),
+            "disk-full" => (Some(&mut self.disk_full_us), None),
+            "clock-jump" => (Some(&mut self.clock_jump_us), None),
+            "pause" => (Some(&mut self.pause_us), None),
+            "stray-kill" => (Some(&mut self.stray_kill_us), None),
+            "crash-in-step" => (None, Some((&mut self.crash_in_step, 12))),
+            "crash-at-commit" => (None, Some((&mut self.crash_at_commit, 12))),
+            "duplicate" => (None, Some((&mut self.duplicate, 150))),
+            "task-ignores-term" => (None, Some((&mut self.task_ignores_term, 500))),
+            _ => return false,
+        };
+        if let Some(mean) = mean.filter(|mean| **mean == 0) {
+            *mean = 8 * SECOND;
+        }
+        if let Some((chance, on)) = chance.filter(|(chance, _)| **chance == 0) {
+            *chance = on;
+        }
+        true
+    }
+}
+
 impl fmt::Display for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut on = Vec::new();

@@ -68,7 +68,12 @@ pub struct Report {
 
 /// Plays one seed.
 pub fn play(seed: u64, trace: Trace) -> Report {
-    let mut world = World::new(seed, trace);
+    play_with(seed, None, trace)
+}
+
+/// Plays one seed, with one of `options::FAULTS` on whether it was drawn or not.
+pub fn play_with(seed: u64, fault: Option<&str>, trace: Trace) -> Report {
+    let mut world = World::new(seed, fault, trace);
     let played = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| world.run()));
     let happenings = played.unwrap_or_else(|_| {
         world.violate("I11", "a machine panicked; its message stands above".into());
@@ -115,9 +120,12 @@ impl std::fmt::Write for Hash {
 }
 
 impl World {
-    fn new(seed: u64, trace: Trace) -> Self {
+    fn new(seed: u64, fault: Option<&str>, trace: Trace) -> Self {
         let mut rng = Rng::new(seed);
-        let options = Options::draw(&mut rng);
+        let mut options = Options::draw(&mut rng);
+        if let Some(fault) = fault {
+            options.turn_on(fault);
+        }
         let clients = (0..options.runs).map(|number| Client::new(record(number, plans::draw(&mut rng)))).collect();
         let mut world = Self {
             seed,
@@ -347,7 +355,8 @@ impl World {
                 self.queue.at(at, Happening::DiskFree);
             }
             Fault::ClockJump => {
-                let us = self.rng.between(-100, 100) * if self.rng.per_mille(200) { 36 * SECOND } else { SECOND };
+                let us =
+                    self.rng.between(-100, 100) * *self.rng.pick(&[SECOND, SECOND, SECOND, 36 * SECOND, 864 * SECOND]);
                 self.tell(|| format!("the wall clock jumps by {us} us"));
                 self.wall_offset += us;
                 if let Some(holder) = &mut self.holder {

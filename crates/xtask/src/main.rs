@@ -1,10 +1,11 @@
-//! The chores of this repository: `cargo xtask test|oracle|conformance|sim|kill|bench|tidy`.
+//! The chores of this repository: `cargo xtask test|oracle|conformance|sim|kill|faults|bench|tidy`.
 //! It must never be needed to build or to run the product, and it must never hold a rule of the product.
 
 mod bench;
 mod checkout;
 mod conformance;
 mod examples;
+mod faults;
 mod flags;
 mod kill;
 mod oracle;
@@ -48,8 +49,8 @@ const CHORES: &[Chore] = &[
         name: "sim",
         main: simulation::main,
         usage: "\
-  sim [--seeds N [--from S] | --seed S [-v] | --planted]
-      the seeded simulator; --planted: does it find the bugs that are planted for it?",
+  sim [--seeds N [--from S] | --seed S [-v] | --planted] [--with FAULT]
+      the seeded simulator; --with: this fault is on in every seed; --planted: does it find the bugs that are planted for it?",
     },
     Chore {
         name: "kill",
@@ -57,6 +58,13 @@ const CHORES: &[Chore] = &[
         usage: "\
   kill [--rounds N] [--seed S]
       rounds of kill -9 of random processes of ours, each history checked",
+    },
+    Chore {
+        name: "faults",
+        main: faults::main,
+        usage: "\
+  faults [--rounds N | --short] [--row NUMBER]
+      the rows of the fault matrix that one machine has, each injected; --short: what CI runs",
     },
     Chore {
         name: "bench",

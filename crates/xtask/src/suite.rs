@@ -2,7 +2,7 @@
 //! It must never hide a failure behind a later success, nor stop before everything was told.
 
 use crate::flags::Flags;
-use crate::{checkout, conformance, examples, kill, oracle, simulation, tidy};
+use crate::{checkout, conformance, examples, faults, kill, oracle, simulation, tidy};
 use anyhow::{Context, Result};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -26,6 +26,7 @@ const ALL: &[(&str, Check)] = &[
     ("sim", simulate),
     ("planted", planted),
     ("kill", kill),
+    ("faults", injected_faults),
     ("cargo test", cargo_test),
 ];
 
@@ -144,6 +145,11 @@ fn simulate() -> Result<bool> {
 /// Whether the simulator finds the bugs that are planted for it.
 fn planted() -> Result<bool> {
     simulation::find_planted(simulation::SEEDS)
+}
+
+/// The rows of the fault matrix, a few rounds each.
+fn injected_faults() -> Result<bool> {
+    faults::run(faults::Length::Short, None)
 }
 
 /// Rounds of kill -9 with the real binary.
