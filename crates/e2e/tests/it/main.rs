@@ -1,6 +1,8 @@
 //! Drives the real binary, end to end: every test has a home of its own.
 //! It must never link the product: what it knows of it is the command line.
 
+mod calls;
+mod contents;
 mod damage;
 mod durability;
 mod environment;
@@ -10,6 +12,9 @@ mod isolation;
 mod kept;
 mod kills;
 mod looking;
+mod points;
 mod resources;
 mod running;
 mod stopping;
+mod supervisor;
+mod workflows;

@@ -150,6 +150,8 @@ impl Sandboxes {
 
     fn probe(&self) -> Result<(), String> {
         let scratch = self.home.join("sandbox.probe");
+        // Of a runner that died here: an overlay is not mounted over what an unclean end of another left.
+        crate::local::scratch::remove(&scratch);
         let made = fs::create_dir_all(&scratch).map_err(|error| format!("{}: {error}", scratch.display()));
         let tried = made.and_then(|()| {
             let (report, report_in) = pipe()?;
