@@ -1,6 +1,6 @@
 //! The sandbox: what a task sees, what it cannot reach, what it cannot change.
 
-use crate::harness::{Test, World, has_input, has_volume, parameter, wants_artifact, wants_parameter};
+use crate::harness::{Test, World, has_input, has_volume, kill, parameter, wants_artifact, wants_parameter};
 use model::Content;
 use model::Exit;
 use model::attempt::Profile::Standard;
@@ -16,6 +16,10 @@ pub const TESTS: &[Test] = &[
     ("the_source_is_the_directory_and_stays_as_it_was", the_source_is_the_directory_and_stays_as_it_was),
     ("a_missing_directory_is_made", a_missing_directory_is_made),
     ("nothing_is_left_mounted", nothing_is_left_mounted),
+    (
+        "a_runner_that_died_while_it_tried_a_sandbox_costs_nothing",
+        a_runner_that_died_while_it_tried_a_sandbox_costs_nothing,
+    ),
 ];
 
 fn writes_stay_in_the_sandbox() {
@@ -30,6 +34,19 @@ fn writes_stay_in_the_sandbox() {
     assert_eq!((outcome.exit, outcome.result.as_deref()), (Exit::Exited(2), Some("x\ny")));
     assert!(!std::path::Path::new(&file).exists() && std::path::Path::new("/etc/passwd").exists());
     assert_eq!(std::fs::read_to_string(&kept).expect("file"), "before");
+}
+
+/// What an overlay leaves that was not unmounted in order.
+fn a_runner_that_died_while_it_tried_a_sandbox_costs_nothing() {
+    let mut world = World::new();
+    world.close();
+    kill(world.runner_pid(), 9);
+    std::fs::create_dir_all(world.home().join("sandbox.probe/work/work/incompat/volatile/dirty")).expect("leftovers");
+    world.open();
+    let file = world.path("written");
+    let launch = world.sh(Standard, &format!("echo x > {file}"));
+    assert_eq!(world.run(&launch).exit, Exit::Exited(0));
+    assert!(!std::path::Path::new(&file).exists(), "it ran without a sandbox");
 }
 
 fn two_attempts_do_not_see_each_others_files() {
