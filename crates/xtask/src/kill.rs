@@ -13,6 +13,9 @@ use std::process::Command;
 /// What `cargo xtask test --all` plays.
 pub const ROUNDS: u64 = 30;
 
+/// Tests write the histories of their runs into the directory that this names.
+pub const HISTORIES: &str = "TOWPATH_KILL_HISTORIES";
+
 pub fn main(flags: &mut Flags) -> Result<bool> {
     let rounds = flags.number("--rounds")?.unwrap_or(300);
     let seed = flags.number("--seed")?.unwrap_or(1);
@@ -27,9 +30,11 @@ pub fn play(rounds: u64, seed: u64) -> Result<bool> {
     cargo.args(["test", "--quiet", "--package", "e2e", "--test", "it", "--", "--nocapture", "a_kill_at_any_moment"]);
     cargo.current_dir(checkout::root());
     cargo.env("TOWPATH_KILL_ROUNDS", rounds.to_string()).env("TOWPATH_KILL_SEED", seed.to_string());
-    cargo.env("TOWPATH_KILL_HISTORIES", histories.path());
+    cargo.env(HISTORIES, histories.path());
     let played = cargo.status().context("cannot run cargo")?.success();
-    let (checked, violations) = check_all(histories.path())?;
+    let (checked, told) = check_all(histories.path())?;
+    let violations = told.len();
+    told.iter().for_each(|told| println!("{told}"));
     println!("kill: {rounds} rounds from seed {seed}: {checked} histories checked, {violations} violations");
     if played && checked != rounds {
         bail!("{checked} histories for {rounds} rounds");
@@ -37,8 +42,9 @@ pub fn play(rounds: u64, seed: u64) -> Result<bool> {
     Ok(played && violations == 0)
 }
 
-fn check_all(folder: &Path) -> Result<(u64, usize)> {
-    let (mut checked, mut violations) = (0, 0);
+/// How many histories lie in a folder, and what they violate.
+pub fn check_all(folder: &Path) -> Result<(u64, Vec<String>)> {
+    let (mut checked, mut violations) = (0, Vec::new());
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
         let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -48,8 +54,7 @@ fn check_all(folder: &Path) -> Result<(u64, usize)> {
             .collect::<Result<_, _>>()
             .with_context(|| format!("{} is no history", path.display()))?;
         for violation in checker::check(&log, &[]).into_iter().chain(checker::check_over(&log)) {
-            println!("{}: {violation}", path.display());
-            violations += 1;
+            violations.push(format!("{}: {violation}", path.display()));
         }
         checked += 1;
     }

@@ -92,7 +92,7 @@ fn one_round(home: &Home, script: &Script, file: &str, nth: u64) -> Result<(u64,
         std::fs::write(std::path::Path::new(&dir).join(format!("{name}.jsonl")), &log).expect("history");
     }
     if let Err(what) = check_ending(&log, script.phase) {
-        panic!("{at}: {what}\n{log}");
+        panic!("{at}: {what}\n{log}\n{}", home.run(&["logs", &name, "--timestamps"]).out);
     }
     assert_eq!(orphans(&name), Vec::<i32>::new(), "{at}: tasks that nobody owns");
     assert_eq!(damaged_artifacts(&home.root()), Vec::<String>::new(), "{at}");

@@ -6,6 +6,7 @@ use crate::harness::bin;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Read;
+use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
@@ -218,7 +219,8 @@ impl Supervisor {
             return;
         }
         let who = if is_kind(pid, "__holder") { "holder" } else { "runner" };
-        self.hit = Some(format!("{who}: {name} {}", on.strip_prefix(&self.home).unwrap_or(&on)));
+        let on = if on.is_empty() { path_of(pid, name, &arguments) } else { on };
+        self.hit = Some(format!("{who} {}: {name} {}", group_of(pid), on.strip_prefix(&self.home).unwrap_or(&on)));
         match self.aim.injection {
             Injection::Kill => kill(group_of(pid)),
             Injection::Fail(errno) => skip_call(pid, errno),
@@ -260,6 +262,19 @@ impl Drop for Supervisor {
 fn is_kind(pid: i32, kind: &str) -> bool {
     fs::read(format!("/proc/{pid}/cmdline"))
         .is_ok_and(|bytes| bytes.split(|byte| *byte == 0).any(|word| word == kind.as_bytes()))
+}
+
+/// The first path that a call names; "" if it names none.
+fn path_of(pid: i32, name: &str, arguments: &[u64; 6]) -> String {
+    let at = match name {
+        "rename" | "unlink" | "rmdir" | "mkdir" | "link" | "symlink" | "symlinkat" => arguments[0],
+        name if name.ends_with("at") || name == "renameat2" => arguments[1],
+        _ => return String::new(),
+    };
+    let mut bytes = [0; 256];
+    let read = fs::File::open(format!("/proc/{pid}/mem")).and_then(|memory| memory.read_at(&mut bytes, at));
+    let path = &bytes[..read.unwrap_or(0)];
+    String::from_utf8_lossy(path.split(|byte| *byte == 0).next().unwrap_or_default()).into_owned()
 }
 
 fn group_of(pid: i32) -> i32 {

@@ -62,7 +62,11 @@ const STORE_INSIDE: Program = program("store", "", "store");
 const ARTIFACTS: Program = program("artifacts", "store", "artifacts");
 const LOGS: Program = program("artifacts", "log", "artifacts");
 const RUNNER: Program = Program { own_harness: true, ..program("executor", "local", "real runner") };
+const POINTS: &str = "points::a_crash_at_any_persistence_point_loses_nothing";
 const SPEC: Program = program("spec", "limits", "spec");
+
+/// More than any of the workflows has.
+const POINTS_ALL: u64 = 5_000;
 
 const fn test(program: Program, name: &'static str, injection: &'static str, short: u64, long: u64) -> Check {
     Check { injection, how: How::Test { program, name }, short, long }
@@ -84,13 +88,26 @@ pub const ROWS: &[Row] = &[
                 long: 1_000,
             },
             seeds("holder-crash", "the holder dies between any two of its steps", 300, 20_000),
-            test(E2E, "a_killed_holder_loses_nothing_and_resume_goes_on", "SIGKILL of the holder, resume", 1, 5),
+            test(
+                E2E,
+                "durability::a_killed_holder_loses_nothing_and_resume_goes_on",
+                "SIGKILL of the holder, resume",
+                1,
+                5,
+            ),
         ],
     },
     Row {
         number: 2,
         fault: "crash at every persistence point",
         checks: &[
+            test(
+                E2E,
+                POINTS,
+                "SIGKILL of whoever makes the Nth write, sync, rename, removal, message, fork or signal; 12 workflows",
+                2,
+                POINTS_ALL,
+            ),
             seeds("crash-in-step", "the holder dies within what a step wants done", 300, 20_000),
             seeds("crash-at-commit", "the holder dies as a group is committed, before or after", 300, 20_000),
         ],
@@ -105,14 +122,17 @@ pub const ROWS: &[Row] = &[
         number: 5,
         fault: "SIGKILL of the executor",
         checks: &[
-            test(E2E, "what_a_killed_runner_had_is_lost_and_runs_again", "SIGKILL of the runner", 1, 10),
+            test(E2E, "durability::what_a_killed_runner_had_is_lost_and_runs_again", "SIGKILL of the runner", 1, 10),
             seeds("runner-crash", "the runner dies at any moment", 300, 20_000),
         ],
     },
     Row {
         number: 6,
         fault: "SIGKILL of the task only",
-        checks: &[seeds("stray-kill", "tasks are killed by somebody else", 200, 10_000)],
+        checks: &[
+            test(RUNNER, "exit_codes_and_signals", "SIGKILL of a task's process by itself", 1, 20),
+            seeds("stray-kill", "tasks are killed by somebody else", 200, 10_000),
+        ],
     },
     Row {
         number: 7,
@@ -123,16 +143,25 @@ pub const ROWS: &[Row] = &[
             test(RUNNER, "what_escaped_a_dead_runner_is_swept", "SIGKILL of the runner; a daemon of the task's", 1, 20),
         ],
     },
-    Row { number: 8, fault: "task forks a daemon", checks: &[] },
+    Row {
+        number: 8,
+        fault: "task forks a daemon",
+        checks: &[test(RUNNER, "daemons_die_with_their_task", "setsid, nohup, double fork", 1, 20)],
+    },
     Row {
         number: 9,
         fault: "task ignores SIGTERM",
         checks: &[
-            test(E2E, "ctrl_c_twice_ends_it_at_once", "trap '' TERM", 1, 10),
+            test(RUNNER, "a_task_that_ignores_sigterm_is_killed_after_the_grace_time", "trap '' TERM", 1, 20),
+            test(E2E, "stopping::ctrl_c_twice_ends_it_at_once", "trap '' TERM, a second Ctrl-C", 1, 10),
             seeds("task-ignores-term", "tasks ignore SIGTERM", 200, 10_000),
         ],
     },
-    Row { number: 10, fault: "OOM kill of the task", checks: &[] },
+    Row {
+        number: 10,
+        fault: "OOM kill of the task",
+        checks: &[test(RUNNER, "a_task_over_its_memory_limit_is_told_as_oom", "memory limit of the cgroup", 1, 20)],
+    },
     Row { number: 11, fault: "OOM pressure on the control plane", checks: &[] },
     Row {
         number: 12,
@@ -142,12 +171,12 @@ pub const ROWS: &[Row] = &[
             test(STORE, "on_a_full_disk_what_is_urgent_goes_through", "a tmpfs of 2 MiB", 1, 10),
             test(
                 E2E,
-                "work_goes_on_when_a_full_disk_has_space_again",
+                "faults::work_goes_on_when_a_full_disk_has_space_again",
                 "a tmpfs of 8 MiB filled while a task runs",
                 1,
                 5,
             ),
-            test(E2E, "on_a_full_disk_runs_can_be_ended_resumed_and_deleted", "a tmpfs of 12 MiB, full", 0, 2),
+            test(E2E, "faults::on_a_full_disk_runs_can_be_ended_resumed_and_deleted", "a tmpfs of 12 MiB, full", 0, 2),
             seeds("disk-full", "appends are refused for a while", 300, 20_000),
         ],
     },
@@ -165,9 +194,37 @@ pub const ROWS: &[Row] = &[
     Row {
         number: 16,
         fault: "fsync fails once",
-        checks: &[test(STORE_INSIDE, "after_a_failed_sync_nothing_is_written", "the WAL's sync fails", 1, 20)],
+        checks: &[
+            test(STORE_INSIDE, "worker::tests::after_a_failed_sync_nothing_is_written", "the WAL's sync fails", 1, 20),
+            test(
+                E2E,
+                "calls::a_sync_that_fails_loses_nothing_that_was_acknowledged",
+                "EIO of the Nth fsync, fdatasync or syncfs, FULL and NORMAL",
+                4,
+                1_000,
+            ),
+        ],
     },
-    Row { number: 17, fault: "write fails, short write, EINTR", checks: &[] },
+    Row {
+        number: 17,
+        fault: "write fails, short write, EINTR",
+        checks: &[
+            test(
+                E2E,
+                "calls::a_write_that_fails_or_is_short_loses_nothing_that_was_acknowledged",
+                "EIO, ENOSPC, EINTR or half of the Nth write",
+                3,
+                1_000,
+            ),
+            test(
+                E2E,
+                "calls::a_change_of_a_directory_that_fails_loses_nothing_that_was_acknowledged",
+                "EIO of the Nth rename, removal, mkdir or ftruncate",
+                4,
+                1_000,
+            ),
+        ],
+    },
     Row { number: 18, fault: "torn and reordered writes", checks: &[] },
     Row {
         number: 19,
@@ -175,7 +232,13 @@ pub const ROWS: &[Row] = &[
         checks: &[
             test(STORE, "flipped_bits_are_told_or_harmless", "400 single bits of the file flipped", 1, 3),
             test(STORE, "a_truncated_store_is_told", "the file cut at six places", 1, 3),
-            test(E2E, "a_log_that_cannot_be_read_is_told_and_the_other_runs_go_on", "rows of a log changed", 1, 3),
+            test(
+                E2E,
+                "damage::a_log_that_cannot_be_read_is_told_and_the_other_runs_go_on",
+                "rows of a log changed",
+                1,
+                3,
+            ),
         ],
     },
     Row {
