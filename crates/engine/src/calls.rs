@@ -60,7 +60,7 @@ fn add(draft: &mut Draft<'_>, call: &Call) -> Result<(), Refusal> {
     let own = format!("{}({})", call.name, call.counter);
     let parent = state.node(call.parent);
     let node_call = NodeCall {
-        name: format!("{}.{own}", parent.name),
+        name: format!("{}.{own}", state.name(call.parent)),
         display_name: own,
         template: Some(template),
         boundary: parent.boundary,

@@ -45,7 +45,7 @@ impl State {
         let node = self.node(id);
         let waits = node.attempt().is_some_and(|attempt| attempt.epoch.is_none() && !attempt.ended);
         let template = self.template_of(id).filter(|_| waits)?;
-        let scope = leaf::scope(self, template, &node.name, &node.inputs);
+        let scope = leaf::scope(self, template, self.name(id), &node.inputs);
         let us = leaf::timeout_us(template, &scope).ok().flatten()?;
         Some(node.added_at.plus_us(us))
     }
@@ -105,7 +105,7 @@ impl State {
 
     fn check_node(&self, id: NodeId) -> Result<(), String> {
         let node = self.node(id);
-        let at = |what: &str| format!("{what} of node {} ({})", id.0, node.name);
+        let at = |what: &str| format!("{what} of node {} ({})", id.0, self.name(id));
         if let Some(container) = self.container(id)
             && container >= id
         {

@@ -91,13 +91,9 @@ fn place(state: &State, id: NodeId) -> Option<Command> {
     if attempt.epoch.is_some() || attempt.ended || node.phase.is_fulfilled() {
         return None;
     }
-    let launch = leaf::launch(state, id).ok()?;
-    Some(Command::Place(Place {
-        key: launch.key,
-        requests: launch.requests,
-        priority: state.plan().priority,
-        python_requirements: launch.python_requirements,
-    }))
+    let (requests, python_requirements) = leaf::needs(state, id).ok()?;
+    let priority = state.plan().priority;
+    Some(Command::Place(Place { key: leaf::key(state, id), requests, priority, python_requirements }))
 }
 
 fn launch(state: &State, id: NodeId, epoch: &Epoch) -> Option<Command> {

@@ -9,6 +9,7 @@ use crate::state::{Body, State};
 use crate::stop;
 use crate::submit;
 use crate::{dag, retries, steps};
+use alloc::string::ToString;
 use model::input::Stamped;
 use model::{Event, Input, NodeId, NodeKind, Outputs, Phase, Refusal, RunPhase};
 
@@ -156,7 +157,7 @@ fn end_run(draft: &mut Draft<'_>, root: NodeId) {
     let message = match (state.shutdown, unmade) {
         (Some(strategy), _) => alloc::format!("Stopped with strategy '{}'", strategy.as_str()),
         (None, true) => alloc::format!("error in entry template execution: {}", node.message),
-        (None, false) => node.message.clone(),
+        (None, false) => node.message.to_string(),
     };
     let outputs: Outputs = node.outputs.as_deref().cloned().unwrap_or_default();
     let phase = if state.shutdown.is_some() { RunPhase::Failed } else { phase };

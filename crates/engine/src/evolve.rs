@@ -6,8 +6,9 @@ use crate::graph::Graph;
 use crate::leaf;
 use crate::results;
 use crate::scope::Scope;
-use crate::state::{Attempt, Body, DagBody, GroupBody, Node, RetryBody, SiteBody, State, StepsBody, Tally};
+use crate::state::{Attempt, Body, DagBody, GroupBody, Names, Node, SiteBody, State, Tally};
 use crate::targets;
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use model::event::{AttemptEnded, LoopOpened, NodeAdded, NodeEnded, Recorded, Site};
 use model::plan::Body as PlanBody;
@@ -77,17 +78,26 @@ fn node_added(state: &mut State, added: &NodeAdded, at: Time) {
     let id = added.node;
     let fulfilled = added.phase.is_fulfilled();
     let is_leaf = added.kind == NodeKind::Pod;
+    let computed = state.names_of_item(added.boundary, &added.place, added.site);
+    let says = |(prefix, own): (NodeId, alloc::string::String)| {
+        let before = added.name.strip_suffix(own.as_str()).and_then(|name| name.strip_suffix('.'));
+        own == added.display_name && before == Some(&*state.name(prefix))
+    };
+    let own = !computed.is_some_and(says);
+    let names = || Names { name: added.name.as_str().into(), display_name: added.display_name.as_str().into() };
+    if added.inputs != *state.last.inputs {
+        state.last.inputs = Arc::new(added.inputs.clone());
+    }
     state.nodes.push(Node {
-        name: added.name.as_str().into(),
-        display_name: added.display_name.as_str().into(),
+        names: own.then(|| Box::new(names())),
         kind: added.kind,
         phase: added.phase,
-        message: added.message.clone(),
+        message: added.message.as_str().into(),
         template: added.template,
         boundary: added.boundary,
         place: added.place.clone(),
         site: added.site,
-        inputs: Arc::new(added.inputs.clone()),
+        inputs: state.last.inputs.clone(),
         outputs: None,
         retried: added.retried,
         added_at: at,
@@ -179,22 +189,23 @@ fn calls_changed(state: &mut State, id: NodeId, change: i32) {
 }
 
 fn timeout_of(state: &State, id: NodeId, added_at: Time) -> Option<Time> {
-    let template = state.template_of(id)?;
-    let node = state.node(id);
-    let scope = leaf::scope(state, template, &node.name, &node.inputs);
+    let template = state.template_of(id).filter(|template| template.timeout.is_some())?;
+    let scope = leaf::scope(state, template, state.name(id), &state.node(id).inputs);
     leaf::timeout_us(template, &scope).ok().flatten().map(|us| added_at.plus_us(us))
 }
 
 fn new_body(state: &State, id: NodeId, added: &NodeAdded) -> Body {
     match added.kind {
         NodeKind::Pod => Body::Leaf(Attempt { n: 0, epoch: None, ended: false, timeout: None, open_calls: 0 }),
-        NodeKind::Steps => Body::Steps(StepsBody::default()),
-        NodeKind::StepGroup => Body::StepGroup(GroupBody { sites: group_sites(state, added), ..GroupBody::default() }),
-        NodeKind::Dag => Body::Dag(dag_body(state, id)),
-        NodeKind::TaskGroup => {
-            Body::TaskGroup(GroupBody { sites: alloc::vec![SiteBody::default()], ..GroupBody::default() })
+        NodeKind::Steps => Body::Steps(Box::default()),
+        NodeKind::StepGroup => {
+            Body::StepGroup(Box::new(GroupBody { sites: group_sites(state, added), ..GroupBody::default() }))
         }
-        NodeKind::Retry => Body::Retry(RetryBody::default()),
+        NodeKind::Dag => Body::Dag(Box::new(dag_body(state, id))),
+        NodeKind::TaskGroup => {
+            Body::TaskGroup(Box::new(GroupBody { sites: alloc::vec![SiteBody::default()], ..GroupBody::default() }))
+        }
+        NodeKind::Retry => Body::Retry(Box::default()),
         NodeKind::Skipped | NodeKind::Suspend => Body::Nothing,
     }
 }
@@ -250,7 +261,7 @@ fn attach(state: &mut State, id: NodeId, fulfilled: bool) {
         }
         Body::Retry(retry) => {
             retry.tries.push(id);
-            state.nodes[container.index()].message.clear();
+            state.nodes[container.index()].message = Box::default();
             clear_delay(state, container);
         }
         Body::Leaf(_) if !fulfilled => calls_changed(state, container, 1),
@@ -314,11 +325,14 @@ fn refresh_willing(state: &mut State, id: NodeId) {
 
 fn attempt_started(state: &mut State, id: NodeId, epoch: &model::input::Epoch, at: Time) {
     clear_timeout(state, id);
+    if state.last.epoch.as_deref() != Some(epoch) {
+        state.last.epoch = Some(Arc::new(epoch.clone()));
+    }
     let node = &mut state.nodes[id.index()];
     node.phase = Phase::Running;
     node.started_at.get_or_insert(at);
     if let Body::Leaf(attempt) = &mut node.body {
-        attempt.epoch = Some(epoch.clone());
+        attempt.epoch.clone_from(&state.last.epoch);
     }
 }
 
@@ -356,9 +370,12 @@ fn node_ended(state: &mut State, ended: &NodeEnded, at: Time) {
     if state.takes_room(id) {
         leave_room(state, id);
     }
+    if ended.outputs != *state.last.outputs {
+        state.last.outputs = Arc::new(ended.outputs.clone());
+    }
     let node = &mut state.nodes[id.index()];
     node.phase = ended.phase;
-    node.message.clone_from(&ended.message);
+    node.message = ended.message.as_str().into();
     node.ended_at = Some(at);
     for named in &ended.outputs.artifacts {
         let artifact = named.artifact.as_ref();
@@ -366,7 +383,7 @@ fn node_ended(state: &mut State, ended: &NodeEnded, at: Time) {
             state.keys.insert(key.clone(), artifact.clone());
         }
     }
-    node.outputs = (!ended.outputs.is_empty()).then(|| Arc::new(ended.outputs.clone()));
+    node.outputs = (!ended.outputs.is_empty()).then(|| state.last.outputs.clone());
     if let Body::Leaf(attempt) = &mut node.body {
         let placed = attempt.epoch.is_some();
         attempt.ended |= !placed;

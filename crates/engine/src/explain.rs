@@ -2,7 +2,7 @@
 //! It must never guess: every answer is read off the state.
 
 use crate::sites;
-use crate::state::{Body, Node, State};
+use crate::state::{Body, State};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -34,14 +34,14 @@ pub enum Reason {
 pub fn explain(state: &State, id: NodeId) -> Reason {
     let node = state.node(id);
     if node.phase.is_fulfilled() {
-        return Reason::Ended(node.phase, node.message.clone());
+        return Reason::Ended(node.phase, node.message.to_string());
     }
     match &node.body {
         Body::Leaf(attempt) if attempt.epoch.is_some() => Reason::Running(attempt.n),
         Body::Leaf(_) if sites::is_stopping(state) => Reason::Stopping,
         Body::Leaf(attempt) => Reason::WaitsForPlace(attempt.n),
         Body::Retry(retry) => match retry.until {
-            Some(until) => Reason::BacksOff(until, node.message.clone()),
+            Some(until) => Reason::BacksOff(until, node.message.to_string()),
             None => children(state, retry.tries.last().into_iter().copied()),
         },
         Body::Steps(steps) => children(state, steps.groups.last().into_iter().copied()),
@@ -52,15 +52,15 @@ pub fn explain(state: &State, id: NodeId) -> Reason {
 }
 
 /// Leaves whose attempts have a place: started, and not ended.
-pub fn placed(state: &State) -> impl Iterator<Item = &Node> {
-    let open = state.open_attempts.iter().map(|id| state.node(*id));
-    open.filter(|node| node.attempt().is_some_and(|attempt| attempt.epoch.is_some() && !attempt.ended))
+pub fn placed(state: &State) -> impl Iterator<Item = NodeId> {
+    let placed = |id: &NodeId| state.node(*id).attempt().is_some_and(|a| a.epoch.is_some() && !a.ended);
+    state.open_attempts.iter().copied().filter(placed)
 }
 
 fn children(state: &State, of: impl Iterator<Item = NodeId>) -> Reason {
     let open: Vec<NodeId> = of.filter(|id| !state.node(*id).phase.is_fulfilled()).collect();
     match open.first() {
-        Some(first) => Reason::WaitsForChildren(open.len() as u32, state.node(*first).name.to_string()),
+        Some(first) => Reason::WaitsForChildren(open.len() as u32, state.name(*first).into_owned()),
         None => Reason::WaitsForRoom,
     }
 }

@@ -103,7 +103,7 @@ pub(crate) fn invoke(draft: &mut Draft<'_>, mut call: Call, inputs: Inputs) -> N
 fn display_name(state: &State, call: &Call, inputs: &Inputs) -> Option<String> {
     let template = state.plan().template(call.template?);
     let text = template.annotations.get("workflows.argoproj.io/display-name")?;
-    let scope = leaf::scope(state, template, &call.name, inputs);
+    let scope = leaf::scope(state, template, &*call.name, inputs);
     resolve(&model::Text::new(text.as_str()), &scope, Strictness::Lenient).ok()
 }
 
@@ -173,6 +173,10 @@ mod tests {
 
     /// Plays a run to its end; every leaf ends with this exit.
     fn play(spec: &str, exit: i32) -> State {
+        play_watched(spec, exit, |_| ())
+    }
+
+    fn play_watched(spec: &str, exit: i32, mut watch: impl FnMut(&State)) -> State {
         let text = format!(
             "{{apiVersion: argoproj.io/v1alpha1, kind: Workflow, metadata: {{name: wf}}, spec: {{entrypoint: main, {spec}}}}}"
         );
@@ -196,6 +200,7 @@ mod tests {
         give(&mut state, Time(1), Input::Submit(Box::new(record)));
         let mut at = Time(1);
         for _ in 0..500 {
+            watch(&state);
             let open: Vec<NodeId> = state.open_attempts.iter().copied().collect();
             let outcome = || Outcome::bare(Exit::Exited(exit), at);
             let report = |node| Report { node, n: 0, what: ReportKind::Ended(Box::new(outcome())) };
@@ -223,6 +228,18 @@ mod tests {
 
     fn looped(name: &str, count: u32) -> String {
         format!("{{name: {name}, template: leaf, withSequence: {{count: '{count}'}}}}")
+    }
+
+    #[test]
+    fn a_long_loop_has_few_open_children_at_a_time_and_all_in_the_end() {
+        let (once, each) = (looped("each", 30), "{name: main, parallelism: 20, dag: {tasks: [");
+        for head in ["templates: [{name: main, dag: {tasks: [", &format!("templates: [{each}")] {
+            let mut most = 0;
+            let state = play_watched(&format!("{head}{once}]}}}}, {LEAF}]"), 0, |state| {
+                most = most.max(state.open_attempts.len());
+            });
+            assert_eq!((most, state.nodes.len(), state.phase), (12, 32, Some(RunPhase::Succeeded)));
+        }
     }
 
     #[test]

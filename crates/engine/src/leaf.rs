@@ -7,8 +7,9 @@ use crate::outputs;
 use crate::quantity;
 use crate::results;
 use crate::retry;
-use crate::scope::{Reach, Scope, Strictness, output_paths, resolve};
+use crate::scope::{Scope, Strictness, resolve};
 use crate::state::{Body, State};
+use alloc::borrow::Cow;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -21,14 +22,13 @@ use model::plan::{Body as PlanBody, Leaf, Location, OutputSource, Template};
 use model::{AttemptKey, Exit, Launch, NodeId, Outcome, Outputs, Phase, Text, Time, limits};
 
 /// The scope of a leaf's own texts.
-pub(crate) fn scope<'a>(state: &'a State, template: &'a Template, name: &str, inputs: &'a Inputs) -> Scope<'a> {
-    let run = &state.record().name;
-    let mut locals = alloc::vec![
-        ("node.name".to_string(), Value::str(name)),
-        ("pod.name".to_string(), Value::str(model::ids::argo_pod_name(run, name, &template.name))),
-    ];
-    locals.extend(output_paths(template));
-    Scope { state, boundary: None, reach: Reach::Nothing, inputs: Some(inputs), item: None, locals, marks: false }
+pub(crate) fn scope<'a>(
+    state: &'a State,
+    template: &'a Template,
+    name: impl Into<Cow<'a, str>>,
+    inputs: &'a Inputs,
+) -> Scope<'a> {
+    Scope { inputs: Some(inputs), name: Some(name.into()), leaf: Some(template), ..Scope::global(state) }
 }
 
 /// `retries` and `lastRetry.*` of the try that comes after those of the Retry node.
@@ -65,7 +65,7 @@ pub(crate) fn situation<'a>(state: &'a State, tries: &[NodeId]) -> Option<retry:
 fn scope_of(state: &State, id: NodeId) -> Option<(&Template, Scope<'_>)> {
     let node = state.node(id);
     let template = state.template_of(id)?;
-    let mut scope = scope(state, template, &node.name, &node.inputs);
+    let mut scope = scope(state, template, state.name(id), &node.inputs);
     if let Placement::Under(parent) = node.place
         && let Body::Retry(body) = &state.node(parent).body
     {
@@ -73,6 +73,13 @@ fn scope_of(state: &State, id: NodeId) -> Option<(&Template, Scope<'_>)> {
         scope.locals.extend(retry_locals(state, parent, index));
     }
     Some((template, scope))
+}
+
+/// What has to be there before the current attempt of a leaf may start: amounts, and an environment.
+pub(crate) fn needs(state: &State, id: NodeId) -> Result<(Amounts, Vec<String>), String> {
+    let (template, scope) = scope_of(state, id).ok_or("the node has no template")?;
+    let PlanBody::Leaf(leaf) = &template.body else { return Err("the node is no leaf".to_string()) };
+    Ok((requested(leaf, &scope)?, leaf.python_requirements.clone()))
 }
 
 /// All that is needed to launch the current attempt of a leaf.
@@ -86,7 +93,7 @@ pub(crate) fn launch(state: &State, id: NodeId) -> Result<Launch, String> {
     Ok(Launch {
         key: key(state, id),
         run_name: record.name.clone(),
-        node_name: node.name.to_string(),
+        node_name: state.name(id).into_owned(),
         template: template.name.clone(),
         image: text(&leaf.image)?,
         command: texts(&leaf.command)?,
@@ -249,7 +256,7 @@ pub(crate) fn meaning(state: &State, id: NodeId, outcome: &Outcome) -> (Phase, S
         literal_outputs(state, id, template, &mut outputs);
         name_keys(state, id, template, &mut outputs);
         let node = state.node(id);
-        outputs.globals = outputs::globals(template, &scope(state, template, &node.name, &node.inputs), &outputs);
+        outputs.globals = outputs::globals(template, &scope(state, template, state.name(id), &node.inputs), &outputs);
     }
     (phase, message, outputs)
 }
@@ -291,7 +298,7 @@ fn name_keys(state: &State, id: NodeId, template: &Template, outputs: &mut Outpu
     let node = state.node(id);
     for declared in &template.outputs.artifacts {
         let Some(Location::Key(text)) = &declared.location else { continue };
-        let scope = scope(state, template, &node.name, &node.inputs);
+        let scope = scope(state, template, state.name(id), &node.inputs);
         let named = outputs.artifacts.iter_mut().find(|named| named.name == declared.name);
         if let (Some(artifact), Ok(key)) =
             (named.and_then(|n| n.artifact.as_mut()), resolve(text, &scope, Strictness::Lenient))
@@ -306,7 +313,7 @@ fn literal_outputs(state: &State, id: NodeId, template: &Template, outputs: &mut
     let node = state.node(id);
     for parameter in &template.outputs.parameters {
         if let OutputSource::Value(text) = &parameter.source {
-            let scope = scope(state, template, &node.name, &node.inputs);
+            let scope = scope(state, template, state.name(id), &node.inputs);
             if let Ok(value) = resolve(text, &scope, Strictness::Lenient) {
                 outputs.parameters.push(model::node::Parameter { name: parameter.name.clone(), value });
             }

@@ -85,6 +85,10 @@ pub fn item(items: &Items, index: u32) -> Item {
             // The text of an item that is no JSON is the item.
             Err(_) => of_text(&list[index as usize]),
         },
+        Items::Sequence { first, step, format, .. } if format.is_empty() => {
+            let text = (first + step * i64::from(index)).to_string();
+            Item { label: text.clone(), text, fields: BTreeMap::new() }
+        }
         Items::Sequence { first, step, format, .. } => {
             let text = numbered(first + step * i64::from(index), format);
             // Upstream puts the text between quotes and reads it as JSON.
@@ -129,6 +133,9 @@ fn printed(json: &Json) -> String {
     match json {
         Json::Text(..) => {
             let quoted = json.to_text();
+            if !quoted.contains('\\') {
+                return quoted[1..quoted.len() - 1].into();
+            }
             let inside = &quoted[1..quoted.len() - 1];
             inside.replace("\\u003c", "<").replace("\\u003e", ">").replace("\\u0026", "&")
         }
@@ -137,7 +144,7 @@ fn printed(json: &Json) -> String {
 }
 
 fn without_parentheses(text: &str) -> String {
-    text.chars().filter(|c| !matches!(c, '(' | ')')).collect()
+    if text.contains(['(', ')']) { text.replace(['(', ')'], "") } else { text.into() }
 }
 
 /// The name of a loop's child: `name(INDEX:LABEL)`.

@@ -4,7 +4,7 @@
 use crate::arguments::{self, Argument, give};
 use crate::globals;
 use crate::loops;
-use crate::scope::{Reach, Scope, Strictness, output_paths, resolve};
+use crate::scope::{Scope, Strictness, output_paths, resolve};
 use crate::sites;
 use crate::state::State;
 use alloc::collections::BTreeMap;
@@ -24,7 +24,7 @@ pub struct Child {
 
 fn scope<'a>(state: &'a State, vars: &BTreeMap<String, Value>) -> Scope<'a> {
     let locals = vars.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
-    Scope { state, boundary: None, reach: Reach::Nothing, inputs: None, item: None, locals, marks: false }
+    Scope { locals, ..Scope::global(state) }
 }
 
 /// The children of a loop (upstream `expandTask`).

@@ -33,8 +33,8 @@ pub(crate) fn try_again(draft: &mut Draft<'_>, id: NodeId) {
     let Body::Retry(body) = &node.body else { return };
     let n = body.tries.len();
     let call = Call {
-        name: format!("{}({n})", node.name),
-        display_name: format!("{}({n})", node.display_name),
+        name: format!("{}({n})", state.name(id)),
+        display_name: format!("{}({n})", state.display_name(id)),
         template: node.template,
         boundary: node.boundary,
         place: Placement::Under(id),
@@ -43,7 +43,7 @@ pub(crate) fn try_again(draft: &mut Draft<'_>, id: NodeId) {
     };
     let inputs = (*node.inputs).clone();
     let checked = state.template_of(id).map_or(Ok(()), |template| {
-        let mut scope = leaf::scope(state, template, &call.name, &inputs);
+        let mut scope = leaf::scope(state, template, &*call.name, &inputs);
         scope.locals.extend(leaf::retry_locals(state, id, n));
         leaf::check(template, &scope)
     });
@@ -101,7 +101,7 @@ fn decide(state: &State, id: NodeId, situation: &retry::Situation<'_>) -> Result
     let Some((template, strategy)) = state.template_of(id).and_then(|t| Some((t, t.retry.as_ref()?))) else {
         return Ok(Decision::Stop { phase: situation.last.phase, message: situation.last.message.into() });
     };
-    let scope = leaf::scope(state, template, &node.name, &node.inputs);
+    let scope = leaf::scope(state, template, state.name(id), &node.inputs);
     retry::decide(strategy, situation, &|text| resolve(text, &scope, Strictness::Lenient))
 }
 

@@ -5,6 +5,7 @@ use crate::aggregate;
 use crate::globals;
 use crate::loops::Item;
 use crate::state::{Body, State};
+use alloc::borrow::Cow;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -12,7 +13,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use expr::Value;
 use model::node::{Inputs, NamedArtifact, Outputs};
-use model::plan::{Body as PlanBody, OutputSource};
+use model::plan::{Body as PlanBody, OutputSource, Template};
 use model::{NodeId, NodeKind, Phase, Text};
 
 /// Which siblings are visible in a boundary.
@@ -35,6 +36,10 @@ pub(crate) struct Scope<'a> {
     pub reach: Reach,
     pub inputs: Option<&'a Inputs>,
     pub item: Option<&'a Item>,
+    /// `node.name`.
+    pub name: Option<Cow<'a, str>>,
+    /// The leaf's template, for `pod.name` and the paths of its outputs.
+    pub leaf: Option<&'a Template>,
     /// Further names, with their values.
     pub locals: Vec<(String, Value)>,
     /// Whether an expression sees artifacts (`fromExpression`), each as a marker.
@@ -60,6 +65,8 @@ impl<'a> Scope<'a> {
             reach: Reach::Nothing,
             inputs: None,
             item: None,
+            name: None,
+            leaf: None,
             locals: Vec::new(),
             marks: false,
         }
@@ -68,8 +75,14 @@ impl<'a> Scope<'a> {
     /// What a call site of `boundary` sees.
     pub fn of_site(state: &'a State, boundary: NodeId, reach: Reach, item: Option<&'a Item>) -> Self {
         let node = state.node(boundary);
-        let locals = alloc::vec![("node.name".to_string(), Value::str(&*node.name))];
-        Self { state, boundary: Some(boundary), reach, inputs: Some(&node.inputs), item, locals, marks: false }
+        Self {
+            boundary: Some(boundary),
+            reach,
+            inputs: Some(&node.inputs),
+            item,
+            name: Some(state.name(boundary)),
+            ..Self::global(state)
+        }
     }
 
     fn siblings_prefix(&self) -> &'static str {
@@ -134,7 +147,7 @@ impl<'a> Scope<'a> {
         let node = self.state.node(id);
         let text = |text: String| Some(Value::str(text));
         match field {
-            "id" => text(model::ids::argo_node_id(&self.state.record().name, &node.name)),
+            "id" => text(model::ids::argo_node_id(&self.state.record().name, &self.state.name(id))),
             "status" => text(node.phase.as_str().to_string()),
             "startedAt" => node.started_at.map(|t| Value::str(globals::rfc3339(t))),
             "finishedAt" => node.ended_at.map(|t| Value::str(globals::rfc3339(t))),
@@ -254,6 +267,18 @@ impl<'a> Scope<'a> {
         node.outputs.as_deref()?.artifacts.iter().find(|a| a.name == name).cloned()
     }
 
+    /// What a text may say of the node that it stands in.
+    fn own(&self, key: &str) -> Option<Value> {
+        match key {
+            "node.name" => Some(Value::str(self.name.as_deref()?)),
+            "pod.name" => {
+                let (run, name) = (&self.state.record().name, self.name.as_deref()?);
+                Some(Value::str(model::ids::argo_pod_name(run, name, &self.leaf?.name)))
+            }
+            _ => output_paths(self.leaf?).into_iter().find_map(|(name, value)| (name == key).then_some(value)),
+        }
+    }
+
     fn input(&self, key: &str) -> Option<Value> {
         let inputs = self.inputs?;
         if let Some(name) = key.strip_prefix("inputs.parameters.") {
@@ -335,6 +360,7 @@ impl expr::Scope for Scope<'_> {
         }
         let (head, rest) = key.split_once('.').unwrap_or((key, ""));
         match head {
+            "node" | "pod" | "outputs" => self.own(key),
             "workflow" => self.state.globals.get(key).cloned(),
             "inputs" => self.input(key),
             "item" => {
@@ -377,6 +403,9 @@ impl expr::Scope for Scope<'_> {
             all.extend(item.fields.iter().map(|(key, value)| (format!("item.{key}"), Value::str(value.clone()))));
         }
         self.sibling_variables(&mut all);
+        let own = ["node.name", "pod.name"].iter().filter_map(|key| Some((key.to_string(), self.own(key)?)));
+        all.extend(own);
+        all.extend(self.leaf.into_iter().flat_map(output_paths));
         all.extend(self.locals.iter().cloned());
         all
     }
@@ -441,13 +470,13 @@ pub(crate) fn evaluate(source: &str, scope: &Scope<'_>) -> Result<Value, String>
 
 /// Evaluates a `fromExpression`: the artifact that it chooses, if any.
 pub(crate) fn evaluate_artifact(source: &str, scope: &Scope<'_>) -> Result<Option<NamedArtifact>, String> {
-    let locals = scope.locals.clone();
-    let marked = Scope { marks: true, locals, ..*scope };
+    let (locals, name) = (scope.locals.clone(), scope.name.clone());
+    let marked = Scope { marks: true, locals, name, ..*scope };
     evaluate(source, &marked).map(|value| marked.marked(&value))
 }
 
 /// The files of a leaf's template that tags can name: `inputs.artifacts.X.path`, `outputs.*.X.path`.
-pub(crate) fn output_paths(template: &model::plan::Template) -> Vec<(String, Value)> {
+pub(crate) fn output_paths(template: &Template) -> Vec<(String, Value)> {
     let parameters = template.outputs.parameters.iter().filter_map(|p| match &p.source {
         OutputSource::Path(path) => Some((format!("outputs.parameters.{}.path", p.name), Value::str(&*path.0))),
         _ => None,

@@ -6,10 +6,12 @@ use crate::invoke::{self, Call};
 use crate::loops::{self, Item};
 use crate::scope::{Reach, Scope, Strictness, resolve};
 use crate::state::State;
+use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use model::event::{Items, Placement, Site};
+use model::limits;
 use model::plan::{Task, With};
 use model::{NodeId, TemplateId};
 
@@ -21,7 +23,7 @@ pub(crate) struct Due<'a> {
     pub place: Placement,
     pub site: Site,
     /// What stands before the child's own name: `wf[0]`, `wf`.
-    pub prefix: &'a str,
+    pub prefix: Cow<'a, str>,
     pub item: Option<Item>,
 }
 
@@ -127,10 +129,14 @@ pub(crate) fn has_room(state: &State, boundary: NodeId) -> bool {
     run_has_room(state) && own.is_none_or(|max| state.tally(boundary).active < max)
 }
 
-/// Whether the run's own limit lets one more node start; true before there is a run.
+/// Leaves that are open at once; few in the tests of this crate, that there can be more.
+const OPEN_LEAVES_MAX: u32 = if cfg!(test) { 12 } else { limits::OPEN_LEAVES_MAX };
+
+/// Whether the run's own limit, and ours, let one more node start; true before there is a run.
 pub(crate) fn run_has_room(state: &State) -> bool {
-    let max = state.record.as_ref().and_then(|record| record.plan.parallelism);
-    max.is_none_or(|max| state.active_leaves < max)
+    let Some(record) = &state.record else { return true };
+    let open = OPEN_LEAVES_MAX.max(record.jobs.unwrap_or(0).saturating_mul(2));
+    state.active_leaves < record.plan.parallelism.map_or(open, |max| max.min(open))
 }
 
 /// Whether the run has passed the limit on its nodes: one call site became an error for it, and no further one starts.

@@ -2,7 +2,11 @@
 //! It must never be changed but by `evolve`, and never be stored.
 
 use crate::graph::Graph;
+use crate::loops;
+use alloc::borrow::Cow;
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -50,10 +54,20 @@ pub struct State {
     pub(crate) open_attempts: BTreeSet<NodeId>,
     /// Devices of attempts that were started and have not ended.
     pub(crate) gpus: BTreeMap<NodeId, Vec<u32>>,
+    /// The last of each that came, shared by all nodes that have the same.
+    pub(crate) last: Last,
     /// Redundant: Retry nodes in back-off, by the end of it.
     pub(crate) delayed: BTreeSet<(Time, NodeId)>,
     /// Redundant: nodes with a `timeout`, by its end.
     pub(crate) timeouts: BTreeSet<(Time, NodeId)>,
+}
+
+/// What many nodes have in common.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Last {
+    pub inputs: Arc<Inputs>,
+    pub outputs: Arc<Outputs>,
+    pub epoch: Option<Arc<Epoch>>,
 }
 
 /// Nodes that wait for room, and the same by the boundary whose limit they ask.
@@ -66,11 +80,11 @@ pub(crate) struct Waiting {
 /// One node of the run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
-    pub name: Arc<str>,
-    pub display_name: Arc<str>,
+    /// `None`: a child of a loop, called as its call site and its item say.
+    pub(crate) names: Option<Box<Names>>,
     pub kind: NodeKind,
     pub phase: Phase,
-    pub message: String,
+    pub message: Box<str>,
     pub template: Option<TemplateId>,
     /// The steps or DAG node in whose template the call site stands.
     pub boundary: Option<NodeId>,
@@ -85,17 +99,24 @@ pub struct Node {
     pub body: Body,
 }
 
-/// What a node keeps while it is open.
+/// What a node is called.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Names {
+    pub name: Box<str>,
+    pub display_name: Box<str>,
+}
+
+/// What a node keeps while it is open. Leaves are many: only theirs lies in the node itself.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Body {
     /// Skipped and omitted nodes.
     Nothing,
     Leaf(Attempt),
-    Steps(StepsBody),
-    StepGroup(GroupBody),
-    Dag(DagBody),
-    TaskGroup(GroupBody),
-    Retry(RetryBody),
+    Steps(Box<StepsBody>),
+    StepGroup(Box<GroupBody>),
+    Dag(Box<DagBody>),
+    TaskGroup(Box<GroupBody>),
+    Retry(Box<RetryBody>),
 }
 
 /// The one attempt of a leaf that counts.
@@ -103,7 +124,7 @@ pub enum Body {
 pub struct Attempt {
     pub n: u32,
     /// The epoch it was placed in; from then on it may be running.
-    pub epoch: Option<Epoch>,
+    pub epoch: Option<Arc<Epoch>>,
     pub ended: bool,
     /// While it waits: the end of its `timeout`.
     pub(crate) timeout: Option<Time>,
@@ -184,6 +205,48 @@ impl State {
 
     pub(crate) fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id.index()]
+    }
+
+    /// Argo's node name, unique in the run.
+    pub fn name(&self, id: NodeId) -> Cow<'_, str> {
+        let node = self.node(id);
+        match &node.names {
+            Some(names) => Cow::Borrowed(&names.name),
+            None => {
+                let names = self.names_of_item(node.boundary, &node.place, node.site);
+                names.map_or(Cow::Borrowed(""), |(prefix, own)| Cow::Owned(format!("{}.{own}", self.name(prefix))))
+            }
+        }
+    }
+
+    pub(crate) fn display_name(&self, id: NodeId) -> Cow<'_, str> {
+        let node = self.node(id);
+        match &node.names {
+            Some(names) => Cow::Borrowed(&names.display_name),
+            None => {
+                let names = self.names_of_item(node.boundary, &node.place, node.site);
+                names.map_or(Cow::Borrowed(""), |(_, own)| Cow::Owned(own))
+            }
+        }
+    }
+
+    /// What a child of a loop is called: the node whose name stands before its own, and its own.
+    pub(crate) fn names_of_item(
+        &self,
+        boundary: Option<NodeId>,
+        place: &Placement,
+        site: Option<Site>,
+    ) -> Option<(NodeId, String)> {
+        let (Placement::Under(container), boundary, site) = (place, boundary?, site?) else { return None };
+        let (group, prefix) = match &self.node(*container).body {
+            Body::StepGroup(group) => (group.sites.get(site.task as usize)?, *container),
+            Body::TaskGroup(group) => (group.sites.first()?, boundary),
+            _ => return None,
+        };
+        let (items, index) = (group.items.as_deref()?, site.item?);
+        let item = (index < items.len()).then(|| loops::item(items, index))?;
+        let display_name = loops::child_name(&self.task(boundary, site)?.name, index, &item);
+        Some((prefix, display_name))
     }
 
     pub(crate) fn template_of(&self, id: NodeId) -> Option<&Template> {

@@ -37,7 +37,7 @@ pub(crate) fn next_group(draft: &mut Draft<'_>, steps: NodeId) {
         None => Placement::Under(steps),
     };
     let call = Call {
-        name: format!("{}[{index}]", node.name),
+        name: format!("{}[{index}]", state.name(steps)),
         display_name: format!("[{index}]"),
         template: None,
         boundary: Some(steps),
@@ -62,8 +62,7 @@ fn open(draft: &mut Draft<'_>, group: NodeId) -> Result<(), String> {
     let unresolved = |reason: String| format!("failed to resolve references: {reason}");
     for task in 0..count as u32 {
         let state = draft.state();
-        let name = state.node(group).name.clone();
-        let Some(due) = due(state, group, task, None, &name) else { continue };
+        let Some(due) = due(state, group, task, None) else { continue };
         if due.task.is_loop() {
             sites::check_loop(state, &due).map_err(unresolved)?;
         } else {
@@ -72,8 +71,7 @@ fn open(draft: &mut Draft<'_>, group: NodeId) -> Result<(), String> {
     }
     for task in 0..count as u32 {
         let state = draft.state();
-        let name = state.node(group).name.clone();
-        let Some(due) = due(state, group, task, None, &name) else { continue };
+        let Some(due) = due(state, group, task, None) else { continue };
         if due.task.is_loop() {
             let items = sites::open_loop(state, &due)?;
             open_loop(draft, group, task, items);
@@ -86,8 +84,7 @@ fn open_loop(draft: &mut Draft<'_>, group: NodeId, task: u32, items: Items) {
     let empty = items.is_empty();
     draft.emit(Event::LoopOpened(Box::new(LoopOpened { node: group, task, items })));
     let state = draft.state();
-    let name = state.node(group).name.clone();
-    let call = due(state, group, task, None, &name).map(|due| due.call(due.static_template()));
+    let call = due(state, group, task, None).map(|due| due.call(due.static_template()));
     if let (true, Some(call)) = (empty, call) {
         invoke::add_ended(draft, call, Phase::Skipped, "Skipped, empty params".to_string());
     }
@@ -101,7 +98,7 @@ fn body(state: &State, group: NodeId) -> Option<&GroupBody> {
 }
 
 /// The call of the step `task`, for the item `index` of its loop.
-fn due<'a>(state: &'a State, group: NodeId, task: u32, index: Option<u32>, prefix: &'a str) -> Option<Due<'a>> {
+fn due(state: &State, group: NodeId, task: u32, index: Option<u32>) -> Option<Due<'_>> {
     let node = state.node(group);
     let boundary = node.boundary?;
     let site = Site { group: node.site?.group, task, item: index };
@@ -112,7 +109,7 @@ fn due<'a>(state: &'a State, group: NodeId, task: u32, index: Option<u32>, prefi
         reach: Reach::GroupsBefore(site.group),
         place: Placement::Under(group),
         site,
-        prefix,
+        prefix: state.name(group),
         item: items.zip(index).map(|(items, index)| crate::loops::item(&items, index)),
     })
 }
@@ -148,9 +145,8 @@ fn startable(state: &State, group: NodeId) -> Option<(u32, u32)> {
 
 fn start(draft: &mut Draft<'_>, group: NodeId, task: u32, index: u32) {
     let state = draft.state();
-    let name = state.node(group).name.clone();
     let is_loop = body(state, group).and_then(|b| b.sites.get(task as usize)).is_some_and(|s| s.items.is_some());
-    let Some(due) = due(state, group, task, is_loop.then_some(index), &name) else { return };
+    let Some(due) = due(state, group, task, is_loop.then_some(index)) else { return };
     let call = due.call(due.static_template());
     if invoke::is_full(state) {
         invoke::add_ended(draft, call, Phase::Error, invoke::full());
@@ -206,7 +202,7 @@ fn verdict(state: &State, id: NodeId) -> Option<(Phase, String)> {
         return None;
     }
     if (node.kind == NodeKind::Skipped && node.phase == Phase::Error) || crate::retries::strategy_failed(state, id) {
-        let message = format!("step group deemed errored due to child {} error: {}", node.name, node.message);
+        let message = format!("step group deemed errored due to child {} error: {}", state.name(id), node.message);
         return Some((Phase::Error, message));
     }
     let boundary = node.boundary?;
@@ -215,7 +211,7 @@ fn verdict(state: &State, id: NodeId) -> Option<(Phase, String)> {
     if continued {
         return None;
     }
-    let id = model::ids::argo_node_id(&state.record().name, &node.name);
+    let id = model::ids::argo_node_id(&state.record().name, &state.name(id));
     Some((Phase::Failed, format!("child '{id}' failed")))
 }
 
@@ -227,7 +223,7 @@ pub(crate) fn group_ended(draft: &mut Draft<'_>, steps: NodeId, group: NodeId) {
     }
     let node = state.node(group);
     if node.phase.is_failed_or_error() {
-        let message = node.message.clone();
+        let message = node.message.to_string();
         return end(draft, steps, Phase::Failed, message, Outputs::default());
     }
     if sites::is_stopping(state) {

@@ -6,6 +6,10 @@ pub const TEMPLATE_DEPTH_MAX: u32 = 100;
 pub const VALUE_BYTES_MAX: usize = 1_000_000;
 /// `outputs.result`: the last bytes of standard output that are kept (upstream: 256 KiB).
 pub const RESULT_BYTES_MAX: usize = 256 * 1024;
+/// Leaves of one run that wait or run at once: further children of its loops, and further tasks, come into being as these end, so that a
+/// loop of a million items neither fills the memory nor keeps the first of them waiting. A run that wants more places (`-j`) has
+/// twice as many of them instead.
+pub const OPEN_LEAVES_MAX: u32 = 10_000;
 /// Nodes of one run.
 pub const NODES_MAX: u32 = 4_000_000;
 /// A workflow file, bytes.

@@ -31,7 +31,7 @@ impl World {
     /// Whether the log says that this attempt was started in this epoch and has not ended.
     fn is_started(&self, key: &AttemptKey, epoch: &Epoch) -> bool {
         match attempt(self.disk.state(&key.run), key.node) {
-            Some(attempt) => attempt.n == key.n && attempt.epoch.as_ref() == Some(epoch) && !attempt.ended,
+            Some(attempt) => attempt.n == key.n && attempt.epoch.as_deref() == Some(epoch) && !attempt.ended,
             None => false,
         }
     }

@@ -218,8 +218,9 @@ impl World {
                 continue;
             };
             let open = state.nodes().iter().enumerate().filter(|(_, node)| !node.phase.is_fulfilled());
-            for (index, node) in open.take(6) {
-                lines.push(engine::explain(state, model::NodeId(index as u32)).line(&node.name));
+            for (index, _) in open.take(6) {
+                let id = model::NodeId(index as u32);
+                lines.push(engine::explain(state, id).line(&state.name(id)));
             }
             if state.is_ended() && !is_over(state) {
                 lines.push(format!("{run} has ended and still owes {:?}", engine::outstanding(state)));

@@ -77,7 +77,7 @@ fn places(runs: &Runs, place: &Place) -> Result<Vec<String>, Fault> {
     let mut lines = Vec::new();
     for run in running {
         let state = engine::fold(&runs.events(&run.run)?);
-        let names: Vec<&str> = engine::placed(&state).map(|node| &*node.name).collect();
+        let names: Vec<_> = engine::placed(&state).map(|id| state.name(id)).collect();
         let (shown, rest) = names.split_at(names.len().min(NAMES_MAX));
         let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
         if !shown.is_empty() {

@@ -181,7 +181,7 @@ impl Player<'_> {
                 let id = self.node(rest.first())?;
                 let reason = engine::explain(&self.run.state, id);
                 self.coverage.reason(&reason);
-                vec![format!("explain: {}", reason.line(&self.run.state.nodes()[id.index()].name))]
+                vec![format!("explain: {}", reason.line(&self.run.state.name(id)))]
             }
             "launch" => {
                 let id = self.node(rest.first())?;
@@ -240,10 +240,14 @@ impl Player<'_> {
 
     fn node(&self, name: Option<&String>) -> Result<NodeId, String> {
         let name = name.ok_or("which node?")?;
-        let root = &self.run.state.nodes().first().ok_or("there are no nodes")?.name;
+        if self.run.state.nodes().is_empty() {
+            return Err("there are no nodes".into());
+        }
+        let root = self.run.state.name(NodeId::ROOT);
         let full = if name.starts_with(['.', '[', '(']) { format!("{root}{name}") } else { name.clone() };
-        let index = self.run.state.nodes().iter().rposition(|node| *node.name == *full);
-        index.map(|index| NodeId(index as u32)).ok_or_else(|| format!("no node {full}"))
+        let ids = 0..self.run.state.nodes().len() as u32;
+        let index = ids.rev().find(|id| self.run.state.name(NodeId(*id)) == *full);
+        index.map(NodeId).ok_or_else(|| format!("no node {full}"))
     }
 
     fn n_of(&self, id: NodeId) -> u32 {

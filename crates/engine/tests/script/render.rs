@@ -15,7 +15,7 @@ pub fn whole(run: &Run) -> Vec<String> {
         let id = NodeId(index as u32);
         let duties = owed.iter().filter_map(|command| Some((key(command)?, command)));
         let mine = duties.filter(|(key, _)| key.node == id).map(|(_, command)| verb(command));
-        lines.push(line(node) + &mine.map(|verb| format!(" owes {verb}")).collect::<String>());
+        lines.push(line(&run.state.name(id), node) + &mine.map(|verb| format!(" owes {verb}")).collect::<String>());
     }
     lines
 }
@@ -42,9 +42,8 @@ fn head(run: &Run) -> String {
     }
 }
 
-fn line(node: &Node) -> String {
-    let mut line =
-        format!("{} {} {}{}", bare(&node.name), node.kind.as_str(), node.phase.as_str(), quoted(&node.message));
+fn line(name: &str, node: &Node) -> String {
+    let mut line = format!("{} {} {}{}", bare(name), node.kind.as_str(), node.phase.as_str(), quoted(&node.message));
     let inputs = pairs(&node.inputs.parameters) + &artifacts(&node.inputs.artifacts);
     if !inputs.is_empty() {
         let _ = write!(line, " in{inputs}");
@@ -115,7 +114,7 @@ fn verb(command: &Command) -> String {
 
 /// A command in short: what, of which node and attempt, and what the world is told.
 pub fn command(run: &Run, command: &Command) -> String {
-    let name = |id: NodeId| bare(&run.state.nodes()[id.index()].name);
+    let name = |id: NodeId| bare(&run.state.name(id));
     let attempt = key(command).map(|key| format!(" {}#{}", name(key.node), key.n)).unwrap_or_default();
     let verb = verb(command);
     match command {

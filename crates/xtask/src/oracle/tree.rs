@@ -120,7 +120,8 @@ impl Run {
     fn wave(&mut self, outcomes: &[Scripted]) -> Option<Vec<String>> {
         let open = |(index, node): (usize, &engine::Node)| {
             let leaf = matches!(node.body, engine::Body::Leaf(_)) && !node.phase.is_fulfilled();
-            leaf.then(|| (NodeId(index as u32), node.name.to_string()))
+            let id = NodeId(index as u32);
+            leaf.then(|| (id, self.state.name(id).into_owned()))
         };
         let leaves: Vec<(NodeId, String)> = self.state.nodes().iter().enumerate().filter_map(open).collect();
         if leaves.is_empty() || self.log.iter().any(|r| matches!(r.event, Event::RunEnded { .. })) {
