@@ -66,13 +66,7 @@ impl Followed<'_> {
                         progress.event(&history, recorded)?;
                     }
                 }
-                Ok(Heard::Holder(Reply::Note(text))) => {
-                    // What is known before the run starts is in its plan.
-                    let told = history.record.as_deref().is_some_and(|record| record.plan.notices.contains(&text));
-                    if !told {
-                        progress.note(&text)?;
-                    }
-                }
+                Ok(Heard::Holder(Reply::Note(text))) => progress.note(&text)?,
                 Ok(Heard::Holder(Reply::Store(why))) => return Err(Fault::machine(why)),
                 Ok(Heard::Holder(_)) | Err(RecvTimeoutError::Timeout) => {}
                 Ok(Heard::Stopped(holder)) => progress.note(&silence(holder))?,

@@ -4,7 +4,7 @@
 use crate::exit_codes::Fault;
 use crate::wire::Place;
 use driver::encode::decode_log;
-use driver::protocol::{Held, Reply, Request};
+use driver::protocol::{Held, Places, Reply, Request};
 use driver::{Client, ClientError};
 use model::event::Recorded;
 use model::row::Cell;
@@ -164,6 +164,15 @@ pub fn held(place: &Place) -> Heard {
         // It ended just now.
         Err(ClientError::Gone(_)) => Heard::Nobody,
         _ => Heard::Silence,
+    }
+}
+
+/// What the holder says of the machine's places; `None` without an answer.
+pub fn places_of(place: &Place) -> Option<Places> {
+    let mut client = Client::connect_within(&place.home, PATIENCE).ok()??;
+    match client.ask(&Request::Places) {
+        Ok(Reply::Places(places)) => Some(places),
+        _ => None,
     }
 }
 

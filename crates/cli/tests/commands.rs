@@ -224,7 +224,9 @@ fn explain_names_who_holds_the_places() {
     loop {
         let (code, out, err) = home.run(&["explain", "second"]);
         assert!(code == 0 && start.elapsed() < Duration::from_secs(30), "{code} {out} {err}");
-        if out.contains("second: waits for a place") && out.contains("places are taken by first-1") {
+        if out.contains("second: waits for a place: it asks for 1 cpu, and run first-1 holds 1")
+            && out.contains("places are taken by first-1")
+        {
             break;
         }
     }

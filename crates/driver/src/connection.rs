@@ -32,6 +32,7 @@ pub(crate) enum Wish {
     Resume { run: RunId, by: String, variables: Variables },
     Delete(RunId),
     Status,
+    Places,
 }
 
 pub(crate) type Asked = (Wish, Sender<Reply>);
@@ -135,6 +136,7 @@ fn serve(mut stream: UnixStream, desk: &Desk) -> io::Result<()> {
             Request::Resume { run, by, variables } => Wish::Resume { run, by, variables },
             Request::Delete { run } => Wish::Delete(run),
             Request::Status => Wish::Status,
+            Request::Places => Wish::Places,
         };
         let deleted = if let Wish::Delete(run) = &wish { Some(run.clone()) } else { None };
         desk.door.waiting.fetch_add(1, Ordering::AcqRel);

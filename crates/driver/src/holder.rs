@@ -305,7 +305,13 @@ impl Holder {
                 let _ = answer.send(reply);
             }
             Job::Notices(notices) => self.board.set_machine_notices(notices),
-            Job::Notice(run, text) => self.board.note(run, text),
+            Job::Notice(run, text) => {
+                // What was known before the run started is in its plan.
+                let state = run.as_ref().and_then(|run| self.pump.state(run));
+                if !state.is_some_and(|state| state.notices().contains(&text)) {
+                    self.board.note(run, text);
+                }
+            }
         }
     }
 
@@ -335,6 +341,7 @@ impl Holder {
             }
             Wish::Delete(run) => return self.delete(&run, answer),
             Wish::Status => return reply(&answer, Reply::Status(self.status())),
+            Wish::Places => return reply(&answer, Reply::Places(self.pump.places())),
         };
         let ticket = self.next_ticket;
         self.next_ticket += 1;

@@ -4,7 +4,7 @@
 use executor::variables::Variables;
 use model::event::Recorded;
 use model::input::Shutdown;
-use model::{Refusal, RunId, RunRecord};
+use model::{AttemptKey, Refusal, RunId, RunRecord};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::io::{self, Read, Write};
@@ -52,6 +52,8 @@ pub enum Request {
         run: RunId,
     },
     Status,
+    /// Who holds the places of the machine.
+    Places,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -65,6 +67,7 @@ pub enum Reply {
     /// The store could not confirm it. It may have taken effect if the text says so: look again before repeating.
     Store(String),
     Status(Status),
+    Places(Places),
     Events {
         first: u64,
         events: Vec<Recorded>,
@@ -89,6 +92,34 @@ pub struct Held {
     pub run: RunId,
     /// It goes on by itself; false: interrupted.
     pub resumed: bool,
+}
+
+/// What the machine has for attempts, and who holds it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Places {
+    pub has: Amount,
+    pub holders: Vec<HolderOfPlaces>,
+    /// The larger request that was first, and that the rest is kept for.
+    pub held_for: Option<AttemptKey>,
+    /// Requirements whose environments are being made.
+    pub preparing: Vec<Vec<String>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HolderOfPlaces {
+    pub run: RunId,
+    pub holds: Amount,
+    /// Attempts of this run at once, at most.
+    pub slots_max: u64,
+}
+
+/// So much of a machine; `slots`: attempts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Amount {
+    pub slots: u64,
+    pub cpu_millis: u64,
+    pub memory_bytes: u64,
+    pub gpus: u64,
 }
 
 impl Greeting {

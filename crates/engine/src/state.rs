@@ -270,6 +270,11 @@ impl State {
         self.phase
     }
 
+    /// What people were told when the run was made of its plan.
+    pub fn notices(&self) -> &[String] {
+        self.record.as_ref().map_or(&[], |record| &record.plan.notices)
+    }
+
     /// How many attempts whoever submitted the run wants at once, at most.
     pub fn jobs(&self) -> Option<u32> {
         self.record.as_ref()?.jobs

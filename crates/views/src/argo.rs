@@ -13,7 +13,7 @@ use model::artifact::Content;
 use model::attempt::Written;
 use model::ids::argo_node_id;
 use model::node::{Inputs, NamedArtifact, Outputs, Parameter};
-use model::plan::Scope;
+use model::plan::{Body, Scope, Template};
 use model::{NodeId, NodeKind};
 use serde::Serialize;
 
@@ -101,9 +101,24 @@ pub struct ArgoNode {
     pub finished_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node_flag: Option<NodeFlag>,
+    /// Ours: what the last attempt used, and its limits as they are written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub used: Option<Used>,
     /// Ours: what was written and not declared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub written: Option<Written>,
+}
+
+/// What an attempt used.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Used {
+    pub cpu_seconds: f64,
+    pub memory_peak_bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_limit: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_limit: Option<String>,
 }
 
 /// A call by `templateRef`: Argo tells the reference instead of the name.
@@ -291,9 +306,25 @@ impl Names<'_> {
             started_at: node.started_at.map(rfc3339),
             finished_at: node.ended_at.map(rfc3339),
             node_flag: node.retried.then_some(NodeFlag { retried: true }),
+            used: used(node, template),
             written: node.written().cloned(),
         }
     }
+}
+
+/// `None` while nothing is known.
+fn used(node: &NodeView, template: Option<&Template>) -> Option<Used> {
+    let usage = node.attempts.last()?.usage;
+    let limit = |name: &str| match &template?.body {
+        Body::Leaf(leaf) => leaf.resources.limits.get(name).map(|text| text.as_str().to_string()),
+        _ => None,
+    };
+    (usage.cpu_us > 0 || usage.memory_peak_bytes > 0).then(|| Used {
+        cpu_seconds: usage.cpu_us as f64 / 1e6,
+        memory_peak_bytes: usage.memory_peak_bytes,
+        memory_limit: limit("memory"),
+        cpu_limit: limit("cpu"),
+    })
 }
 
 fn inputs(inputs: &Inputs) -> ArgoInputs {

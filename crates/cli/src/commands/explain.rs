@@ -4,11 +4,14 @@
 use super::nodes;
 use crate::exit_codes::{Done, Fault};
 use crate::render::plain::plain;
+use crate::render::waiting::why;
+use crate::runs::places_of;
 use crate::runs::{Going, Heard, Runs, UNKNOWN, held};
 use crate::wire::Place;
 use clap::Args;
 use engine::Reason;
-use model::NodeId;
+use model::{Command, NodeId, RunId};
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::ExitCode;
 use views::{History, Names};
@@ -49,11 +52,16 @@ pub fn run(args: &ExplainArgs, place: &Place) -> Done {
         }
     }
     let names = Names::of(&history);
+    let waiting = waiting(&runs, place, &state);
     let mut waits = false;
     for id in &wanted {
         let reason = engine::explain(&state, *id);
         waits |= matches!(reason, Reason::WaitsForPlace(_));
-        writeln!(out, "{}", plain(&names.tell(&reason.line(&history.node(*id).name))))?;
+        let line = match waiting.get(id).filter(|_| matches!(reason, Reason::WaitsForPlace(_))) {
+            Some(why) => format!("{}: waits for a place: {why}", history.node(*id).name),
+            None => reason.line(&history.node(*id).name),
+        };
+        writeln!(out, "{}", plain(&names.tell(&line)))?;
     }
     if waits && history.ended_at.is_none() {
         for line in places(&runs, place)? {
@@ -68,6 +76,21 @@ pub fn run(args: &ExplainArgs, place: &Place) -> Done {
         return Err(Fault::machine("the log was read while it grew; try again"));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What each node that waits for a place asks for, and who has it; nothing where no holder says so.
+fn waiting(runs: &Runs, place: &Place, state: &engine::State) -> BTreeMap<NodeId, String> {
+    let owed = engine::outstanding(state).into_iter().filter_map(|command| match command {
+        Command::Place(wish) => Some(wish),
+        _ => None,
+    });
+    let Some(places) = places_of(place) else { return BTreeMap::new() };
+    let name = |run: &RunId| runs.record(run).ok().flatten().map_or_else(|| run.0.clone(), |record| record.name);
+    let mut names: BTreeMap<RunId, String> =
+        places.holders.iter().map(|holder| (holder.run.clone(), name(&holder.run))).collect();
+    names.extend(places.held_for.iter().map(|key| (key.run.clone(), name(&key.run))));
+    let name = |run: &RunId| names.get(run).cloned().unwrap_or_else(|| run.0.clone());
+    owed.map(|wish| (wish.key.node, why(&wish, &places, &name))).collect()
 }
 
 /// Who holds the places that others wait for, a line a run: the attempts that were started and have not ended.

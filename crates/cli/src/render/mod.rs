@@ -6,5 +6,7 @@ pub mod summary;
 pub mod table;
 pub mod time;
 pub mod tree;
+pub mod used;
+pub mod waiting;
 pub mod written;
 pub mod yaml;

@@ -122,7 +122,7 @@ impl Progress {
         // What stays at the end may be longer than the screen.
         let room = if last { LAST_LINES_MAX } else { height };
         for detail in [Detail::Loops, Detail::Closed, Detail::Open] {
-            shown = lines(history, &self.index, Look { detail, color: self.color, now });
+            shown = lines(history, &self.index, Look { detail, color: self.color, used: false, now });
             if shown.len() < room {
                 break;
             }
@@ -263,7 +263,7 @@ fn cut(line: &str, width: usize) -> String {
 pub fn whole(history: &History, detail: Detail, color: bool, now: Time) -> Vec<String> {
     let mut index = Index::default();
     index.update(history, []);
-    lines(history, &index, Look { detail, color, now })
+    lines(history, &index, Look { detail, color, used: true, now })
 }
 
 #[cfg(test)]

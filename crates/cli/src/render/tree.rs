@@ -3,6 +3,7 @@
 
 use super::plain::plain;
 use super::time::duration;
+use super::used::used;
 use model::{NodeId, NodeKind, Phase, Time};
 use std::collections::BTreeSet;
 use views::{History, Names, NodeView};
@@ -46,6 +47,8 @@ pub enum Detail {
 pub struct Look {
     pub detail: Detail,
     pub color: bool,
+    /// What leaves used.
+    pub used: bool,
     /// For nodes that have not ended.
     pub now: Time,
 }
@@ -132,6 +135,11 @@ impl Drawing<'_> {
         }
         if let Some(spent) = spent(node, look.now) {
             text.push_str(&format!("  {}", paint(look.color, "2", &spent)));
+        }
+        if look.used
+            && let Some(used) = used(self.history, node)
+        {
+            text.push_str(&format!("  {}", paint(look.color, "2", &used)));
         }
         if !node.message.is_empty() {
             let message = self.names.tell(&node.message);
@@ -301,7 +309,7 @@ mod tests {
             };
             index.update(&history, touched);
         }
-        let lines = lines(&history, &index, Look { detail, color: false, now: Time(0) });
+        let lines = lines(&history, &index, Look { detail, color: false, used: false, now: Time(0) });
         lines.iter().map(|line| line.replace("  0.0s", "")).collect()
     }
 

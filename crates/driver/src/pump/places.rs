@@ -2,7 +2,8 @@
 //! It must never weigh who comes first: that is the admission's.
 
 use super::{Out, Pump};
-use engine::admission::Grant;
+use crate::protocol::{Amount, HolderOfPlaces, Places};
+use engine::admission::{Grant, Part};
 use model::attempt::Amounts;
 use model::command::Place;
 use model::input::ReportKind;
@@ -81,6 +82,33 @@ impl Pump {
         // A run that is being read again wishes anew when it is back.
         if self.decide(&place.key.run, Input::Environment(lock), None, out).is_ok() {
             self.admission.wish(place);
+        }
+    }
+
+    /// Who holds what, for people.
+    pub fn places(&self) -> Places {
+        let has = self.admission.capacity();
+        let amount = |part: Part| Amount {
+            slots: part.slots,
+            cpu_millis: part.cpu_millis,
+            memory_bytes: part.memory_bytes,
+            gpus: part.gpus,
+        };
+        let holders = self.admission.holders().map(|(run, part, slots_max)| HolderOfPlaces {
+            run: run.clone(),
+            holds: amount(part),
+            slots_max: slots_max.into(),
+        });
+        Places {
+            has: Amount {
+                slots: has.slots.into(),
+                cpu_millis: has.cpu_millis,
+                memory_bytes: has.memory_bytes,
+                gpus: has.gpus.into(),
+            },
+            holders: holders.collect(),
+            held_for: self.admission.held_for().cloned(),
+            preparing: self.preparing.keys().cloned().collect(),
         }
     }
 

@@ -106,3 +106,68 @@ fn what_is_larger_than_the_machine_is_lowered_and_said_once() {
     assert!(home.ok(&["logs", "w"]).contains(&format!("w.a: {cpus}")), "OMP_NUM_THREADS follows");
     assert_eq!(node(&home.object(), "b")["phase"], "Succeeded");
 }
+
+#[test]
+fn get_shows_peak_against_limit_and_an_oom_names_both() {
+    let home = Home::new();
+    let limits = "{limits: {memory: 96Mi, cpu: 500m}}";
+    let file = home.file(
+        "w.yaml",
+        &flat("name: w", "", &[("a", limits, "head -c 20000000 /dev/zero | tail -c 15000000 | wc -c")]),
+    );
+    let ran = home.run(&["run", &file]);
+    let said = format!("{}{}", ran.out, ran.err);
+    if said.contains("cpu limits are not enforced") {
+        return eprintln!("skipped: no cgroup of this machine is writable");
+    }
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let tree = home.ok(&["get", "w"]);
+    let line = tree.lines().find(|line| line.contains(" a ")).expect("its line");
+    assert!(line.contains("mem ") && line.contains("/96.0 MiB, cpu "), "{line}");
+    let used = node(&home.object(), "a")["used"].clone();
+    assert!(used["memoryPeakBytes"].as_u64().expect("a number") > 10_000_000, "{used}");
+    assert_eq!((used["memoryLimit"].as_str(), used["cpuLimit"].as_str()), (Some("96Mi"), Some("500m")));
+    let file = home.file(
+        "o.yaml",
+        &flat("name: o", "", &[("a", limits, "head -c 300000000 /dev/zero | tail -c 200000000 | wc -c; exit 9")]),
+    );
+    let ran = home.run(&["run", &file]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    let said = format!("{}{}", ran.out, ran.err);
+    assert!(said.contains("more memory than its limit of 96Mi (OOM), at most 9"), "{said}");
+    assert!(home.ok(&["get", "o"]).contains("/96.0 MiB"), "{}", home.ok(&["get", "o"]));
+}
+
+#[test]
+fn the_higher_priority_goes_first_and_explain_says_who_holds_the_places() {
+    let home = Home::new();
+    let gate = home.root().with_file_name("gate");
+    let cpus = std::thread::available_parallelism().expect("cpus").get();
+    let all = format!("{{requests: {{cpu: {cpus}}}}}");
+    let holds = format!("while ! test -e {}; do sleep 0.05; done", gate.display());
+    let submit = |name: &str, priority: i32, script: &str| {
+        let spec = format!("  priority: {priority}\n");
+        let file = home.file(&format!("{name}.yaml"), &flat(&format!("name: {name}"), &spec, &[("a", &all, script)]));
+        home.ok(&["run", &file, "--no-watch", "--profile", "trusted"]);
+    };
+    submit("holds", 0, &holds);
+    wait("the first", || home.run(&["events", "holds"]).out.contains("AttemptStarted").then_some(()));
+    submit("low", -5, "echo low");
+    submit("normal", 0, "echo normal");
+    submit("high", 7, "echo high");
+    let expected = format!("low.a: waits for a place: it asks for {cpus} cpu");
+    wait("the reason", || {
+        let out = home.run(&["explain", "low"]).out;
+        (out.contains(&expected) && out.contains(&format!("run holds holds {cpus} of {cpus}"))).then_some(())
+    });
+    fs::write(&gate, "").expect("gate");
+    for name in ["high", "normal", "low"] {
+        home.ok(&["resume", name]);
+    }
+    let at = |name: &str| {
+        let events = home.ok(&["events", name, "-o", "json"]);
+        let line = events.lines().find(|line| line.contains("AttemptStarted")).expect("a start").to_string();
+        serde_json::from_str::<serde_json::Value>(&line).expect("JSON")["at"].as_i64().expect("microseconds")
+    };
+    assert!(at("high") < at("normal") && at("normal") < at("low"));
+}
