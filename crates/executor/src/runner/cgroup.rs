@@ -315,4 +315,58 @@ mod tests {
     fn a_tiny_quota_is_raised_to_what_the_kernel_takes() {
         assert_eq!((quota_us(500), quota_us(2_500), quota_us(1)), (50_000, 250_000, 1_000));
     }
+
+    /// What the kernel would find in the files of a group: both versions, on directories that stand for hierarchies.
+    #[test]
+    fn limits_are_written_and_what_was_used_is_read_in_both_versions() {
+        let dir = tempfile::tempdir().expect("dir");
+        let at = |name: &str| dir.path().join(name);
+        let key = AttemptKey { run: model::RunId("r".into()), node: model::NodeId(3), n: 1 };
+        let limits = Amounts { cpu_millis: Some(1500), memory_bytes: Some(64 << 20), gpus: None };
+        let group = format!("{:08x}-3-1", model::ids::fnv32a(b"r"));
+        let read = |path: &str| {
+            let (parent, file) = path.split_once('/').expect("a file of a hierarchy");
+            fs::read_to_string(at(parent).join(&group).join(file)).expect(path)
+        };
+        let (v1, v2) = (
+            Cgroups::V1 { memory: at("memory"), cpu: Some(at("cpu")), cpuacct: Some(at("cpu")) },
+            Cgroups::V2 { parent: at("unified") },
+        );
+        for parent in ["memory", "cpu", "unified"] {
+            fs::create_dir_all(at(parent).join(&group)).expect("group");
+            fs::write(at(parent).join(&group).join("cgroup.procs"), "").expect("procs");
+        }
+        let (one, procs) = v1.create(&key, &limits).expect("made").expect("a group");
+        assert_eq!(procs.len(), 2, "memory, and cpu with cpuacct");
+        assert_eq!(read("memory/memory.limit_in_bytes"), "67108864");
+        assert_eq!(read("cpu/cpu.cfs_quota_us"), "150000");
+        let (two, procs) = v2.create(&key, &limits).expect("made").expect("a group");
+        assert_eq!(procs.len(), 1);
+        let files = ["memory.max", "memory.swap.max", "memory.oom.group", "cpu.max"];
+        assert_eq!(files.map(|file| read(&format!("unified/{file}"))), ["67108864", "0", "1", "150000 100000"]);
+        for (parent, file, text) in [
+            ("memory", "memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n"),
+            ("memory", "memory.max_usage_in_bytes", "67108864\n"),
+            ("cpu", "cpuacct.usage", "2500000000\n"),
+            ("unified", "memory.events", "low 0\nhigh 0\nmax 7\noom 1\noom_kill 1\n"),
+            ("unified", "memory.peak", "67108864\n"),
+            ("unified", "cpu.stat", "usage_usec 2500000\nuser_usec 1\n"),
+        ] {
+            fs::write(at(parent).join(&group).join(file), text).expect("file");
+        }
+        for account in [one.account(), two.account()] {
+            assert!(account.oom);
+            assert_eq!((account.usage.cpu_us, account.usage.memory_peak_bytes), (2_500_000, 64 << 20));
+        }
+    }
+
+    #[test]
+    fn without_groups_it_is_said_and_nothing_is_made() {
+        let none = Cgroups::None("no memory cgroup of this machine is writable for us".into());
+        let key = AttemptKey { run: model::RunId("r".into()), node: model::NodeId(3), n: 1 };
+        let limits = Amounts { memory_bytes: Some(1), ..Amounts::default() };
+        assert!(none.create(&key, &limits).expect("nothing to do").is_none());
+        let said = none.problem().expect("a notice");
+        assert!(said.contains("cpu limits are not enforced and memory limits only by RLIMIT_DATA"), "{said}");
+    }
 }
