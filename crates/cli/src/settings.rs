@@ -88,8 +88,10 @@ impl Found {
                     self.jobs = self.jobs.or(Some(jobs.ok_or_else(|| wrong("a number from 1 on"))?));
                 }
                 "profile" => {
-                    let profile =
-                        value.as_str().and_then(profile).ok_or_else(|| wrong("\"trusted\" or \"standard\""))?;
+                    let profile = value
+                        .as_str()
+                        .and_then(profile)
+                        .ok_or_else(|| wrong("\"trusted\", \"standard\" or \"strict\""))?;
                     self.profile = self.profile.or(Some(profile));
                 }
                 "durability" => {
@@ -124,6 +126,7 @@ pub fn profile(name: &str) -> Option<Profile> {
     match name {
         "trusted" => Some(Profile::Trusted),
         "standard" => Some(Profile::Standard),
+        "strict" => Some(Profile::Strict),
         _ => None,
     }
 }
@@ -147,6 +150,6 @@ mod tests {
         assert!(add("keep = 24\n").is_err() && add("keep = \"-1h\"\n").is_err());
         let fault = add("job = 3\n").expect_err("unknown");
         assert!(fault.text.ends_with("unknown key 'job'; did you mean 'jobs'?"), "{}", fault.text);
-        assert!(add("jobs = 0\n").is_err() && add("profile = \"strict\"\n").is_err());
+        assert!(add("jobs = 0\n").is_err() && add("profile = \"open\"\n").is_err());
     }
 }

@@ -14,6 +14,8 @@ mod out;
 mod outputs;
 #[path = "breakout/scene.rs"]
 mod scene;
+#[path = "breakout/strict.rs"]
+mod strict;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -29,7 +31,7 @@ fn main() -> ExitCode {
         _ => {
             let mut cases = out::cases();
             cases.extend(left::cases());
-            cases.extend(harness::cases(&[out::TESTS, left::TESTS, outputs::TESTS]));
+            cases.extend(harness::cases(&[out::TESTS, left::TESTS, outputs::TESTS, strict::TESTS]));
             // They wait more than they work.
             let code = harness::run_as_all(&args[1..], 4, &cases);
             println!("the catalogue has {} attempts", cases.len());

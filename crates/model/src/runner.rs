@@ -64,6 +64,9 @@ pub struct Spawn {
     pub profile: Profile,
     /// Bind mounts inside the sandbox, in this order.
     pub binds: Vec<Bind>,
+    /// Under `strict`: directories inside that the attempt may write in besides what is its own anyway. They are made.
+    #[serde(default)]
+    pub open: Vec<String>,
     /// The attempt's own directory outside, with what it was given and what it wrote (`Ended::kept`).
     pub scratch: String,
     /// Something lies in that directory that the attempt is to find: its sandbox is laid over it, and is no other's.

@@ -290,6 +290,7 @@ fn spawn(launch: &Launch) -> Spawn {
         directory: "/".into(),
         profile: Profile::Standard,
         binds: Vec::new(),
+        open: Vec::new(),
         scratch: String::new(),
         laid: false,
         log: String::new(),

@@ -19,6 +19,30 @@ fn parallel_tasks_that_write_the_same_path_do_not_see_each_other() {
 }
 
 #[test]
+fn under_strict_there_is_no_network_and_nothing_of_others() {
+    let home = Home::new();
+    // A sandbox has a /tmp of its own; this is elsewhere.
+    let others = tempfile::tempdir_in("/var/tmp").expect("a directory");
+    let secret = others.path().join("secret");
+    std::fs::write(&secret, "secret\n").expect("file");
+    let script = format!(
+        "grep -c : /proc/net/dev\ncat {} 2>/dev/null || echo refused\ncat data\ngrep Seccomp: /proc/self/status",
+        secret.display()
+    );
+    let file = home.file("w.yaml", &scripts("generateName: w-", &[("one", "", &script)]));
+    home.file("data", "of the source\n");
+    home.ok(&["run", &file]);
+    assert!(home.ok(&["logs", "@", "one"]).contains("\nsecret\n"), "standard shows the machine's files");
+    let strict = "1\nrefused\nof the source\nSeccomp:\t2\n";
+    home.ok(&["run", &file, "--profile", "strict"]);
+    assert_eq!(home.ok(&["logs", "@", "one"]), strict);
+    assert!(home.ok(&["get", "@"]).contains("strict"));
+    home.file("towpath.toml", "profile = \"strict\"\n");
+    home.ok(&["run", &file]);
+    assert_eq!(home.ok(&["logs", "@", "one"]), strict, "from the settings");
+}
+
+#[test]
 fn artifacts_pass_between_steps() {
     let home = Home::new();
     let file = home.file(

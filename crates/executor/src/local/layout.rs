@@ -56,7 +56,7 @@ impl Site {
     }
 
     pub fn sandboxed(&self, launch: &Launch) -> bool {
-        launch.profile == Profile::Standard && self.sandboxes
+        launch.profile != Profile::Trusted && self.sandboxes
     }
 
     /// Our binary as a task sees it: in a sandbox it may lie under what is hidden.

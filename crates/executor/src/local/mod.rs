@@ -39,6 +39,10 @@ const WORKERS: usize = 4;
 /// Outputs are as deep as a path can be long.
 const STACK_BYTES: usize = 16 << 20;
 
+/// Profile `strict` is not weakened: where it cannot be had, nothing is run.
+pub(crate) const NO_STRICT: &str =
+    "profile strict needs sandboxes, and this machine makes none; use --profile standard";
+
 pub struct LocalSettings {
     pub home: PathBuf,
     /// The command line that starts a runner: our own binary and `__runner`, and what it needs to know the home. Its first
@@ -311,6 +315,9 @@ impl Inner {
             Ok(Staged { spawn, litter, mut notices }) => {
                 if launch.profile == Profile::Standard && !sandboxes {
                     notices.push("profile standard runs as trusted: this machine makes no sandboxes".into());
+                }
+                if launch.profile == Profile::Strict {
+                    notices.extend(crate::runner::missing_for_strict());
                 }
                 self.notice(key, &notices);
                 self.send(key, &epoch, spawn, litter);

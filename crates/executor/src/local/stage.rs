@@ -50,8 +50,8 @@ impl Stage<'_> {
     /// # Errors
     /// Why it cannot be started, in words for the node's message.
     pub fn stage(&self, launch: &Launch) -> Result<Staged, String> {
-        if launch.profile == Profile::Strict {
-            return Err("profile strict is not available yet; use --profile standard".into());
+        if launch.profile == Profile::Strict && !self.site.sandboxes {
+            return Err(super::NO_STRICT.into());
         }
         let layout = self.site.layout(launch, self.environment.as_deref());
         let resolved = self.images.resolve(&launch.image, &launch.command, &launch.args)?;
@@ -80,7 +80,8 @@ impl Stage<'_> {
             argv,
             env,
             directory: layout.directory.clone(),
-            profile: if layout.sandboxed { Profile::Standard } else { Profile::Trusted },
+            profile: if layout.sandboxed { launch.profile } else { Profile::Trusted },
+            open: if launch.profile == Profile::Strict { opened(launch, &layout)? } else { Vec::new() },
             binds: if layout.sandboxed { layout.binds.clone() } else { Vec::new() },
             scratch: text(&layout.scratch),
             laid,
@@ -357,4 +358,28 @@ fn attempts(layout: &Layout) -> &Path {
 
 fn make_dir(path: &Path) -> Result<(), String> {
     crate::home::make_dir(path).map_err(|error| error.to_string())
+}
+/// Directories that an attempt under `strict` may write in: its own, and those of its outputs.
+///
+/// # Errors
+/// An output that cannot be told from what others have in `/`.
+fn opened(launch: &Launch, layout: &Layout) -> Result<Vec<String>, String> {
+    let outputs = launch.outputs.parameters.iter().map(|output| &output.path);
+    let outputs = outputs.chain(launch.outputs.artifacts.iter().map(|output| &output.path));
+    let mut found = vec![layout.directory.clone()];
+    for path in outputs {
+        let path = super::layout::absolute(path, &layout.directory);
+        match Path::new(&path).parent() {
+            Some(parent) if parent != Path::new("/") => found.push(parent.to_string_lossy().into_owned()),
+            // A directory that the machine has, or that a task of ours always has.
+            _ if Path::new(&path).is_dir() => found.push(path),
+            _ => {
+                return Err(format!(
+                    "output {path} lies directly in /, where profile strict lets no task write; declare it below /tmp, say"
+                ));
+            }
+        }
+    }
+    found.retain(|path| path != "/");
+    Ok(found)
 }

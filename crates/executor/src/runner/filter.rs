@@ -6,21 +6,29 @@ use libc::sock_filter;
 /// The programs of this machine, made once.
 pub struct Filters {
     standard: Vec<sock_filter>,
+    strict: Vec<sock_filter>,
 }
 
 impl Filters {
     /// Empty programs where the kernel has no seccomp.
     pub fn new() -> Self {
-        let standard = if is_there() { program(STANDARD, Others::Known(STANDARD_32)) } else { Vec::new() };
-        Self { standard }
+        if !is_there() {
+            return Self { standard: Vec::new(), strict: Vec::new() };
+        }
+        Self { standard: program(STANDARD, Others::Known(STANDARD_32)), strict: program(STRICT, Others::Nothing) }
     }
 
     pub fn standard(&self) -> &[sock_filter] {
         &self.standard
     }
+
+    pub fn strict(&self) -> &[sock_filter] {
+        &self.strict
+    }
 }
 
-fn is_there() -> bool {
+/// Whether this kernel has seccomp.
+pub(crate) fn is_there() -> bool {
     std::path::Path::new("/proc/sys/kernel/seccomp/actions_avail").exists()
 }
 
@@ -31,10 +39,14 @@ enum Rule {
     Refuse(i32),
     /// EPERM if its first argument has a bit of these.
     RefuseFlags(u32),
+    /// EAFNOSUPPORT unless its first argument is one of these.
+    RefuseOthers(&'static [u32]),
 }
 
 /// What programs for the machine's other instruction set (32 bits) may do.
 enum Others {
+    /// ENOSYS, all.
+    Nothing,
     Known(&'static [(u32, Rule)]),
 }
 
@@ -75,6 +87,76 @@ const STANDARD_32: &[(u32, Rule)] = &[
     (311, PERMISSION),
 ];
 
+/// Besides what capabilities refuse anyway: what is new or rarely used in the kernel and has had most of its holes, and sockets
+/// that are no internet's, of which some know no namespaces (vsock).
+const STRICT: &[(u32, Rule)] = &[
+    (libc::SYS_socket as u32, Rule::RefuseOthers(&FAMILIES)),
+    (libc::SYS_clone as u32, Rule::RefuseFlags(NAMESPACES)),
+    (libc::SYS_clone3 as u32, UNKNOWN),
+    (libc::SYS_unshare as u32, PERMISSION),
+    (libc::SYS_setns as u32, PERMISSION),
+    (libc::SYS_add_key as u32, PERMISSION),
+    (libc::SYS_request_key as u32, PERMISSION),
+    (libc::SYS_keyctl as u32, PERMISSION),
+    (libc::SYS_ptrace as u32, PERMISSION),
+    (libc::SYS_process_vm_readv as u32, PERMISSION),
+    (libc::SYS_process_vm_writev as u32, PERMISSION),
+    (libc::SYS_pidfd_getfd as u32, PERMISSION),
+    (libc::SYS_kcmp as u32, PERMISSION),
+    (libc::SYS_bpf as u32, PERMISSION),
+    (libc::SYS_perf_event_open as u32, PERMISSION),
+    (libc::SYS_userfaultfd as u32, PERMISSION),
+    (libc::SYS_io_uring_setup as u32, UNKNOWN),
+    (libc::SYS_io_uring_enter as u32, UNKNOWN),
+    (libc::SYS_io_uring_register as u32, UNKNOWN),
+    (libc::SYS_name_to_handle_at as u32, PERMISSION),
+    (libc::SYS_open_by_handle_at as u32, PERMISSION),
+    (libc::SYS_fanotify_init as u32, PERMISSION),
+    (libc::SYS_mount as u32, PERMISSION),
+    (libc::SYS_umount2 as u32, PERMISSION),
+    (libc::SYS_open_tree as u32, PERMISSION),
+    (libc::SYS_move_mount as u32, PERMISSION),
+    (libc::SYS_mount_setattr as u32, PERMISSION),
+    (libc::SYS_fsopen as u32, PERMISSION),
+    (libc::SYS_fspick as u32, PERMISSION),
+    (libc::SYS_fsconfig as u32, PERMISSION),
+    (libc::SYS_fsmount as u32, PERMISSION),
+    (libc::SYS_pivot_root as u32, PERMISSION),
+    (libc::SYS_chroot as u32, PERMISSION),
+    (libc::SYS_swapon as u32, PERMISSION),
+    (libc::SYS_swapoff as u32, PERMISSION),
+    (libc::SYS_acct as u32, PERMISSION),
+    (libc::SYS_quotactl as u32, PERMISSION),
+    (libc::SYS_syslog as u32, PERMISSION),
+    (libc::SYS_reboot as u32, PERMISSION),
+    (libc::SYS_kexec_load as u32, PERMISSION),
+    (libc::SYS_init_module as u32, PERMISSION),
+    (libc::SYS_finit_module as u32, PERMISSION),
+    (libc::SYS_delete_module as u32, PERMISSION),
+    (libc::SYS_sethostname as u32, PERMISSION),
+    (libc::SYS_setdomainname as u32, PERMISSION),
+    (libc::SYS_settimeofday as u32, PERMISSION),
+    (libc::SYS_clock_settime as u32, PERMISSION),
+    (libc::SYS_vhangup as u32, PERMISSION),
+    #[cfg(target_arch = "x86_64")]
+    (libc::SYS_iopl as u32, PERMISSION),
+    #[cfg(target_arch = "x86_64")]
+    (libc::SYS_ioperm as u32, PERMISSION),
+    #[cfg(target_arch = "x86_64")]
+    (libc::SYS_modify_ldt as u32, PERMISSION),
+];
+
+/// Of sockets: unix, both internets, and netlink, which tells of devices.
+const FAMILIES: [u32; 4] = [libc::AF_UNIX as u32, libc::AF_INET as u32, libc::AF_INET6 as u32, libc::AF_NETLINK as u32];
+
+const NAMESPACES: u32 = (libc::CLONE_NEWNS
+    | libc::CLONE_NEWCGROUP
+    | libc::CLONE_NEWUTS
+    | libc::CLONE_NEWIPC
+    | libc::CLONE_NEWUSER
+    | libc::CLONE_NEWPID
+    | libc::CLONE_NEWNET) as u32;
+
 /// `AUDIT_ARCH_*` of linux/audit.h: the machine's own and its other one.
 #[cfg(target_arch = "x86_64")]
 const ARCHITECTURES: (u32, u32) = (0xc000_003e, 0x4000_0003);
@@ -104,6 +186,10 @@ fn program(own: &[(u32, Rule)], others: Others) -> Vec<sock_filter> {
         refuse(libc::ENOSYS),
     ];
     match others {
+        Others::Nothing => {
+            program[2].k += 1;
+            program.push(refuse(libc::ENOSYS));
+        }
         Others::Known(rules) => {
             let mut other = vec![load(NUMBER)];
             other.extend(tree(&sorted(rules)));
@@ -138,6 +224,13 @@ fn tree(rules: &[(u32, Rule)]) -> Vec<sock_filter> {
             Rule::Refuse(error) => vec![refuse(*error)],
             Rule::RefuseFlags(flags) => {
                 vec![load(FIRST_ARGUMENT), jump(libc::BPF_JSET, *flags, 0, 1), refuse(libc::EPERM), ALLOW]
+            }
+            Rule::RefuseOthers(known) => {
+                let mut steps = vec![load(FIRST_ARGUMENT)];
+                let left = |at: usize| (known.len() - at) as u8;
+                steps.extend(known.iter().enumerate().map(|(at, value)| jump(libc::BPF_JEQ, *value, left(at), 0)));
+                steps.extend([refuse(libc::EAFNOSUPPORT), ALLOW]);
+                steps
             }
         };
         out.push(jump(libc::BPF_JEQ, *number, 0, action.len() as u8));
@@ -204,6 +297,9 @@ mod tests {
             Some((_, Rule::RefuseFlags(flags))) if argument & flags != 0 => {
                 libc::SECCOMP_RET_ERRNO | libc::EPERM as u32
             }
+            Some((_, Rule::RefuseOthers(known))) if !known.contains(&argument) => {
+                libc::SECCOMP_RET_ERRNO | libc::EAFNOSUPPORT as u32
+            }
             _ => libc::SECCOMP_RET_ALLOW,
         }
     }
@@ -219,7 +315,15 @@ mod tests {
                 assert_eq!(other, wanted(STANDARD_32, number, argument), "32 bits: {number} {argument:x}");
             }
         }
+        let strict = super::program(STRICT, Others::Nothing);
         let unknown = libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32;
+        for number in 0..600 {
+            for argument in [0, 1, 2, 10, 16, 17, 40, 0x1000_0000, 0x0002_0000] {
+                let own = answer(&strict, ARCHITECTURES.0, number, argument);
+                assert_eq!(own, wanted(STRICT, number, argument), "strict: {number} {argument:x}");
+            }
+            assert_eq!(answer(&strict, ARCHITECTURES.1, number, 0), unknown, "strict, 32 bits: {number}");
+        }
         assert_eq!(answer(&program, 0x1234, 1, 0), unknown, "an instruction set that we do not know");
         #[cfg(target_arch = "x86_64")]
         assert_eq!(answer(&program, ARCHITECTURES.0, X32 | 1, 0), unknown);

@@ -23,6 +23,7 @@ fn spawn(node: u32, deadline_s: Option<i64>) -> ToRunner {
         directory: "/".into(),
         profile: Profile::Trusted,
         binds: Vec::new(),
+        open: Vec::new(),
         scratch: String::new(),
         laid: false,
         log: String::new(),

@@ -5,6 +5,7 @@ pub mod machine;
 
 mod capture;
 mod cgroup;
+mod confine;
 mod filter;
 mod keep;
 mod pool;
@@ -21,6 +22,13 @@ pub(crate) mod sandbox;
 use crate::home::Home;
 use std::path::Path;
 use std::process::ExitCode;
+
+/// What this kernel lacks of what profile `strict` is made of, for notices.
+pub(crate) fn missing_for_strict() -> Vec<String> {
+    let parts = [("Landlock", sys::landlock::version() > 0), ("seccomp", filter::is_there())];
+    let missing = parts.into_iter().filter(|(_, there)| !there);
+    missing.map(|(name, _)| format!("profile strict runs without {name}: this kernel does not have it")).collect()
+}
 
 /// What a runner prints on standard output when it can be connected to.
 pub(crate) const READY: &str = "ready";

@@ -6,6 +6,7 @@ use super::sandbox::Sandboxes;
 use super::sys;
 use super::traces::Traces;
 use model::RunId;
+use model::attempt::Profile;
 use model::runner::{Bind, BindKind, Spawn};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -100,7 +101,8 @@ impl Pool {
 
     /// A sandbox for this attempt, if one stands ready. Makes others where it seems that they will be needed.
     pub fn take(&mut self, sandboxes: &Sandboxes, spawn: &Spawn) -> Option<Sandbox> {
-        if spawn.laid || self.busy >= BUSY_MAX {
+        // What a task leaves in a network namespace (connections that are not forgotten yet) is not looked at.
+        if spawn.laid || spawn.profile != Profile::Standard || self.busy >= BUSY_MAX {
             return None;
         }
         if self.mounts_changed() {

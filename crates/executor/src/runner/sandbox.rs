@@ -3,11 +3,14 @@
 //!
 //! A sandbox serves one attempt, whose task its init starts (`start`), or several that are started from outside (`make`, `pool`).
 
+use super::confine;
 use super::filter::Filters;
 use super::mounts;
 use super::root;
+use super::sys::landlock::Ruleset;
 use super::sys::{self, Namespaces, Program, Setting, Stage, Status};
 use crate::home::Home;
+use model::attempt::Profile;
 use model::runner::{Bind, Spawn};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
@@ -113,7 +116,8 @@ impl Sandboxes {
     pub fn start(&self, spawn: &Spawn, program: &Program, fds: &TaskFds<'_>) -> io::Result<Started> {
         let (report, report_in) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
         let me = std::process::id();
-        let (pid, pidfd) = sys::fork_into(self.kind, || self.init(me, spawn, program, fds, report_in.as_fd()))?;
+        let body = || self.init(me, spawn, program, fds, report_in.as_fd());
+        let (pid, pidfd) = sys::fork_into(self.kind, spawn.profile == Profile::Strict, body)?;
         Ok(Started { pid, pidfd, report })
     }
 
@@ -139,7 +143,7 @@ impl Sandboxes {
             drop(report);
             reap_for_ever()
         };
-        let (pid, pidfd) = sys::fork_into(self.kind, body)?;
+        let (pid, pidfd) = sys::fork_into(self.kind, false, body)?;
         Ok(Started { pid, pidfd, report })
     }
 
@@ -160,7 +164,7 @@ impl Sandboxes {
                 let _ = write_all(report_in.as_fd(), built.as_bytes());
                 0
             };
-            let (pid, _) = sys::fork_into(self.kind, body).map_err(|error| format!("no namespaces: {error}"))?;
+            let (pid, _) = sys::fork_into(self.kind, false, body).map_err(|error| format!("no namespaces: {error}"))?;
             drop(report_in);
             let said = read_report(report);
             let _ = sys::wait(pid, true);
@@ -180,12 +184,22 @@ impl Sandboxes {
         report: BorrowedFd<'_>,
     ) -> i32 {
         let Some((report, cgroups)) = begin_init(parent_pid, fds, report) else { return 1 };
+        let strict = spawn.profile == Profile::Strict;
         let built = self.build(Path::new(&spawn.scratch), &spawn.binds).and_then(|()| {
-            fs::create_dir_all(&spawn.directory)
-                .map_err(|error| format!("working directory {}: {error}", spawn.directory))
+            make_directories(spawn)?;
+            if !strict {
+                return Ok(None);
+            }
+            sys::network::bring_loopback_up().map_err(|error| format!("its loopback device: {error}"))?;
+            confine::rules(spawn)
         });
         let said = match built {
-            Ok(()) => run_task(program, &cgroups, fds, self.filters.standard()),
+            Ok(rules) => {
+                let filter = if strict { self.filters.strict() } else { self.filters.standard() };
+                let rules = rules.as_ref().map(Ruleset::fd);
+                let limits = Limits { filter, rules, no_new_privileges: strict };
+                run_task(program, &cgroups, fds, &limits)
+            }
             Err(why) => format!("failed sandbox: {why}"),
         };
         i32::from(write_all(report.as_fd(), said.as_bytes()).is_err())
@@ -247,7 +261,21 @@ fn keep_only(fds: &TaskFds<'_>, report: BorrowedFd<'_>) -> io::Result<Vec<OwnedF
     Ok(cgroups?)
 }
 
-fn run_task(program: &Program, cgroups: &[OwnedFd], fds: &TaskFds<'_>, filter: &[libc::sock_filter]) -> String {
+/// The working directory, and under `strict` what Landlock's rules need something to stand on.
+fn make_directories(spawn: &Spawn) -> Result<(), String> {
+    let make = |dir: &String| fs::create_dir_all(dir).map_err(|error| format!("directory {dir}: {error}"));
+    fs::create_dir_all(&spawn.directory).map_err(|error| format!("working directory {}: {error}", spawn.directory))?;
+    spawn.open.iter().try_for_each(make)
+}
+
+/// What a task may not do, apart from what is not there.
+struct Limits<'a> {
+    filter: &'a [libc::sock_filter],
+    rules: Option<BorrowedFd<'a>>,
+    no_new_privileges: bool,
+}
+
+fn run_task(program: &Program, cgroups: &[OwnedFd], fds: &TaskFds<'_>, limits: &Limits<'_>) -> String {
     // The sandbox's own: nobody can change what it stands for.
     let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
     let setting = Setting {
@@ -257,7 +285,9 @@ fn run_task(program: &Program, cgroups: &[OwnedFd], fds: &TaskFds<'_>, filter: &
         cgroups,
         enter: None,
         capabilities: Some(sys::TASK_CAPABILITIES),
-        filter,
+        filter: limits.filter,
+        rules: limits.rules,
+        no_new_privileges: limits.no_new_privileges,
         data_bytes_max: fds.data_bytes_max,
         files_max: fds.files_max,
         die_with_parent: false,

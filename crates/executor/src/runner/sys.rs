@@ -3,6 +3,9 @@
 //! It must never be used by a process with more than one thread: the children share or copy its memory.
 #![allow(unsafe_code)]
 
+pub mod landlock;
+pub mod network;
+
 use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::io;
@@ -54,6 +57,10 @@ pub struct Setting<'a> {
     pub capabilities: Option<u64>,
     /// A seccomp program; empty for none.
     pub filter: &'a [libc::sock_filter],
+    /// Landlock's rules.
+    pub rules: Option<BorrowedFd<'a>>,
+    /// No program that it starts has more power than it has itself.
+    pub no_new_privileges: bool,
     /// `RLIMIT_DATA`, where no cgroup enforces a memory limit.
     pub data_bytes_max: Option<u64>,
     /// `RLIMIT_NOFILE` as whoever started us had it.
@@ -172,6 +179,12 @@ unsafe fn prepare_child(child: &Child<'_>) -> Result<(), Stage> {
             Some(Enter::Sandbox { init, .. }) => libc::setns(init.as_raw_fd(), libc::CLONE_NEWNS | libc::CLONE_NEWIPC),
         };
         check(entered, Stage::Setup)?;
+        if setting.no_new_privileges {
+            check(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), Stage::Setup)?;
+        }
+        if let Some(rules) = setting.rules {
+            check(landlock::restrict(rules), Stage::Setup)?;
+        }
         if let Some(keep) = setting.capabilities {
             // A session keyring of its own: keys outlive the processes that made them.
             libc::syscall(libc::SYS_keyctl, libc::KEYCTL_JOIN_SESSION_KEYRING, ptr::null::<c_char>());
@@ -293,14 +306,18 @@ pub enum Namespaces {
     User,
 }
 
-/// Forks. The child, process 1 of new namespaces, runs `body`, whose answer is its exit code.
+/// Forks. The child, process 1 of new namespaces, runs `body`, whose answer is its exit code. With `cut_off` it has a network
+/// namespace of its own too.
 ///
 /// # Errors
 /// The namespaces are refused, or there is no room for a process.
-pub fn fork_into(namespaces: Namespaces, body: impl FnOnce() -> i32) -> io::Result<(i32, OwnedFd)> {
+pub fn fork_into(namespaces: Namespaces, cut_off: bool, body: impl FnOnce() -> i32) -> io::Result<(i32, OwnedFd)> {
     let mut flags = libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_PIDFD | libc::SIGCHLD;
     if namespaces == Namespaces::User {
         flags |= libc::CLONE_NEWUSER;
+    }
+    if cut_off {
+        flags |= libc::CLONE_NEWNET;
     }
     let mut pidfd: c_int = -1;
     // SAFETY: without CLONE_VM and with no new stack this is fork: the child has its own copy of everything, and we have
@@ -567,6 +584,8 @@ mod tests {
             files_max: None,
             capabilities: None,
             filter: &[],
+            rules: None,
+            no_new_privileges: false,
             data_bytes_max: None,
             die_with_parent: false,
         };

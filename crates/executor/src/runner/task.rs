@@ -117,7 +117,7 @@ impl Task {
                     started_at: None,
                     ended_at: now,
                     usage: Usage::default(),
-                    kept: spawn.profile == Profile::Standard,
+                    kept: spawn.profile != Profile::Trusted,
                 };
                 let problems = capture.finish(now);
                 Err(Box::new(Remains { end, cgroup: None, sandbox: None, dirty: None, problems }))
@@ -351,13 +351,13 @@ impl Started {
             files_max: machinery.files_max,
         };
         let started = match (spawn.profile, &machinery.sandboxes) {
-            (Profile::Standard, Some(sandboxes)) => {
+            (Profile::Standard | Profile::Strict, Some(sandboxes)) => {
                 start_sandboxed(sandboxes, &mut machinery.pool, spawn, &program, &fds)
             }
             (Profile::Standard | Profile::Trusted, sandboxes) => {
                 start_plain(&program, &fds, spawn, sandboxes.as_ref().and_then(Sandboxes::host))
             }
-            (Profile::Strict, _) => Err("profile strict is not available yet; use --profile standard".into()),
+            (Profile::Strict, None) => Err(crate::local::NO_STRICT.into()),
         };
         match started {
             Ok((pid, pidfd, place)) => Ok(Self { pid, pidfd, place, out, err, cgroup }),
@@ -430,6 +430,8 @@ fn setting<'a>(fds: &'a TaskFds<'a>, enter: Option<Enter<'a>>) -> Setting<'a> {
         enter,
         capabilities: None,
         filter: &[],
+        rules: None,
+        no_new_privileges: false,
         data_bytes_max: fds.data_bytes_max,
         files_max: fds.files_max,
         die_with_parent: true,

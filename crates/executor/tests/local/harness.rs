@@ -343,6 +343,52 @@ pub fn parameter<'a>(outcome: &'a Outcome, name: &str) -> &'a str {
     found.map_or_else(|| panic!("no parameter {name} in {outcome:?}"), |p| &p.value)
 }
 
+#[allow(dead_code, reason = "used by some of the test programs")]
+/// Runs one test again in a process whose system calls fail as on a machine that does not have them: "landlock" or "namespaces".
+/// True in that process.
+pub fn is_without(what: &str, test: &str) -> bool {
+    const MARK: &str = "TOWPATH_TEST_WITHOUT";
+    if std::env::var(MARK).is_ok_and(|without| without == what) {
+        return true;
+    }
+    let me = std::env::current_exe().expect("this program");
+    let status = std::process::Command::new("/usr/bin/python3")
+        .args(["-ISc", FORBID, what])
+        .arg(me)
+        .arg(test)
+        .env(MARK, what)
+        .env(ANOTHER_USER, "1")
+        .status();
+    assert!(status.expect("python3").success(), "{test} without {what}");
+    false
+}
+
+#[allow(dead_code, reason = "used by some of the test programs")]
+/// A seccomp program, laid around what follows: no Landlock at all, or no new namespace of any kind.
+const FORBID: &str = r#"
+import ctypes, os, platform, struct, sys
+what, program = sys.argv[1], sys.argv[2:]
+arm = platform.machine() == 'aarch64'
+LD, JEQ, JSET, RET = 0x20, 0x15, 0x45, 0x06
+def refuse(error): return (RET, 0, 0, 0x50000 | error)
+ALLOW = (RET, 0, 0, 0x7fff0000)
+steps = [(LD, 0, 0, 0)]
+if what == 'landlock':
+    steps += [(JEQ, 0, 1, 444), refuse(38)]
+else:
+    clone, unshare = (220, 97) if arm else (56, 272)
+    steps += [(JEQ, 0, 1, unshare), refuse(1), (JEQ, 0, 1, 435), refuse(38)]
+    steps += [(JEQ, 0, 4, clone), (LD, 0, 0, 16), (JSET, 0, 1, 0x7e020000), refuse(1), ALLOW]
+steps += [ALLOW]
+code = ctypes.create_string_buffer(b''.join(struct.pack('HBBI', *step) for step in steps))
+class Program(ctypes.Structure): _fields_ = [('length', ctypes.c_ushort), ('code', ctypes.c_void_p)]
+c = ctypes.CDLL(None, use_errno=True)
+c.prctl(38, 1, 0, 0, 0)
+made = c.prctl(22, 2, ctypes.byref(Program(len(steps), ctypes.addressof(code))), 0, 0)
+if made: sys.exit('no seccomp: %d' % ctypes.get_errno())
+os.execv(program[0], program)
+"#;
+
 /// Waits until it holds; what is waited for has no event.
 pub fn until(what: &str, holds: impl Fn() -> bool) {
     let end = Instant::now() + PATIENCE;

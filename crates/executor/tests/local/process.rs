@@ -3,7 +3,7 @@
 use crate::harness::{Test, World, is_alive, number_in, until};
 use executor::Executor;
 use model::Exit;
-use model::attempt::Profile::{Standard, Strict, Trusted};
+use model::attempt::Profile::{Standard, Trusted};
 use std::path::Path;
 
 pub const TESTS: &[Test] = &[
@@ -206,8 +206,6 @@ fn what_cannot_be_started_says_why() {
     unknown.image = "quay.io/acme/model:v1".into();
     unknown.command = Vec::new();
     assert!(matches!(world.run(&unknown).exit, Exit::NotStarted(why) if why.contains("images.toml")));
-    let strict = world.sh(Strict, "true");
-    assert!(matches!(world.run(&strict).exit, Exit::NotStarted(why) if why.contains("--profile standard")));
 }
 
 fn a_script_is_given_as_a_file() {

@@ -61,8 +61,8 @@ pub struct RunArgs {
     /// Return as soon as the run is recorded
     #[arg(long)]
     no_watch: bool,
-    /// How much tasks are kept apart from this machine: trusted or standard
-    #[arg(long, value_parser = ["trusted", "standard"])]
+    /// How much tasks are kept apart from this machine: trusted, standard, or strict (no network, and nothing of other people's)
+    #[arg(long, value_parser = ["trusted", "standard", "strict"])]
     profile: Option<String>,
     /// Print the finished Workflow object on standard output, and nothing else there
     #[arg(short, long)]

@@ -1,0 +1,171 @@
+//! Profile `strict`: what it adds to the sandbox. Each refusal is shown beside `standard`, where the same gets through.
+
+use crate::harness::{Test, World, artifact, has_input, is_without, parameter, wants_artifact, wants_parameter};
+use crate::scene::Scene;
+use crate::scene::Script::{Python, Sh};
+use executor::ExecutorEvent;
+use model::attempt::Profile::{Standard, Strict};
+use model::{Content, Exit};
+use std::net::TcpListener;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
+
+pub const TESTS: &[Test] = &[
+    ("strict_has_no_network", strict_has_no_network),
+    ("strict_has_a_loopback_of_its_own", strict_has_a_loopback_of_its_own),
+    ("strict_does_not_reach_abstract_sockets", strict_does_not_reach_abstract_sockets),
+    ("strict_refuses_dangerous_calls", strict_refuses_dangerous_calls),
+    ("strict_does_not_read_files_of_others", strict_does_not_read_files_of_others),
+    ("strict_does_not_write_beside_its_own", strict_does_not_write_beside_its_own),
+    ("strict_runs_what_standard_runs", strict_runs_what_standard_runs),
+    ("strict_refuses_an_output_in_the_root", strict_refuses_an_output_in_the_root),
+    ("strict_without_landlock_says_so", strict_without_landlock_says_so),
+    ("strict_without_namespaces_is_refused", strict_without_namespaces_is_refused),
+];
+
+fn strict_has_no_network() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+    let port = listener.local_addr().expect("address").port();
+    let mut scene = Scene::new();
+    for (profile, through) in [(Standard, true), (Strict, false)] {
+        let mut launch = scene.launch(
+            profile,
+            Python(
+                "attempt('connect', lambda: socket.create_connection(('127.0.0.1', int(E['PORT'])), 5))\n\
+                 names = [name for _, name in socket.if_nameindex() if name != 'lo']\n\
+                 if names: through(names)",
+            ),
+        );
+        launch.env.push(("PORT".into(), port.to_string()));
+        assert_eq!(scene.attempt(&launch).is_some(), through, "{profile:?}");
+    }
+}
+
+fn strict_has_a_loopback_of_its_own() {
+    let mut scene = Scene::new();
+    // Under `standard` as well; two of them at once would fight for the port.
+    let launch = scene.launch(
+        Strict,
+        Python(
+            "server = socket.create_server(('127.0.0.1', 80))\nclient = socket.create_connection(('127.0.0.1', 80))\n\
+             client.sendall(b'hello')\nif server.accept()[0].recv(5) != b'hello': through('nothing came')",
+        ),
+    );
+    assert_eq!(scene.attempt(&launch), None);
+}
+
+fn strict_does_not_reach_abstract_sockets() {
+    let mut scene = Scene::new();
+    let name = scene.world.dir.path().file_name().expect("name").to_string_lossy().into_owned();
+    let address = SocketAddr::from_abstract_name(&name).expect("a name");
+    let _listener = UnixListener::bind_addr(&address).expect("a listener");
+    for (profile, through) in [(Standard, true), (Strict, false)] {
+        let mut launch = scene.launch(
+            profile,
+            Python("attempt('abstract', lambda: socket.socket(socket.AF_UNIX).connect('\\0' + E['NAME']))"),
+        );
+        launch.env.push(("NAME".into(), name.clone()));
+        assert_eq!(scene.attempt(&launch).is_some(), through, "{profile:?}");
+    }
+}
+
+fn strict_refuses_dangerous_calls() {
+    let mut scene = Scene::new();
+    let calls = [
+        "refused('ptrace', system(101, 117, 0, 0, 0, 0))",
+        "refused('io_uring', system(425, 425, 0, 0))",
+        "refused('process_vm_readv', system(310, 270, os.getpid(), 0, 0, 0, 0, 0))",
+        "refused('kcmp', system(312, 272, os.getpid(), os.getpid(), 1, 0, 0))",
+        "refused('chroot', system(161, 51, b'/tmp'))",
+        "attempt('vsock', lambda: socket.socket(40, socket.SOCK_STREAM)) if os.path.exists('/proc/sys/net/vsock') else through()",
+        "attempt('packet', lambda: socket.socket(socket.AF_ALG, socket.SOCK_SEQPACKET))",
+        "if 'NoNewPrivs:\\t1' not in open('/proc/self/status').read(): through('privileges')",
+    ];
+    let mut is_tried = 0;
+    for call in calls {
+        let launch = scene.launch(Standard, Python(call));
+        // Where the machine refuses it anyway there is nothing to see.
+        is_tried += u32::from(scene.attempt(&launch).is_some());
+        let launch = scene.launch(Strict, Python(call.split(" if os.path").next().expect("the call")));
+        assert_eq!(scene.attempt(&launch), None, "{call}");
+    }
+    assert!(is_tried >= 5, "only {is_tried} get through under standard");
+}
+
+fn strict_does_not_read_files_of_others() {
+    let mut scene = Scene::new();
+    let script =
+        Sh("cat $VICTIM | grep -q before && echo through; ls $HOST_DIR | grep -q victim && echo through; true");
+    for (profile, through) in [(Standard, true), (Strict, false)] {
+        let launch = scene.launch(profile, script);
+        assert_eq!(scene.attempt(&launch).is_some(), through, "{profile:?}");
+    }
+}
+
+fn strict_does_not_write_beside_its_own() {
+    let mut scene = Scene::new();
+    let script = Sh("for at in / /etc /usr /var/lib; do (echo x > $at/new$$) && echo through $at; done\n\
+                     rm -f /etc/passwd && echo through; chmod 777 /nothing; mkdir /new$$ && echo through");
+    for (profile, through) in [(Standard, true), (Strict, false)] {
+        let launch = scene.launch(profile, script);
+        assert_eq!(scene.attempt(&launch).is_some(), through, "{profile:?}");
+    }
+}
+
+fn strict_runs_what_standard_runs() {
+    let mut world = World::new();
+    let source = world.dir.path().join("flow");
+    std::fs::create_dir_all(&source).expect("dir");
+    std::fs::write(source.join("train.py"), "print(open('data').read())").expect("file");
+    std::fs::write(source.join("data"), "42").expect("file");
+    let (digest, _) = world.store.copy_tree(&source, &|_, _| true).expect("stored");
+    for _ in 0..2 {
+        let mut launch = world.sh(
+            Strict,
+            "set -e; /usr/bin/python3 train.py; echo here > here; cat here; cat /in/tree/data /in/raw\n\
+             echo x > /dev/shm/x; echo x > /tmp/x; mv /tmp/x /tmp/y; mkdir -p \"$HOME/d\"; echo v > /out/deep/value\n\
+             mkdir /out/deep/dir; ln -s /etc /out/deep/dir/link; echo f > /out/deep/dir/f; cat /out/deep/dir/f > /dev/null\n\
+             echo x > $TOWPATH_NOTHING/dev/stdout; grep -c . /etc/passwd > /dev/null; head -c 1 /dev/urandom > /dev/null",
+        );
+        launch.source = Some(digest);
+        has_input(&mut launch, "tree", "/in/tree", Content::Tree(digest));
+        has_input(&mut launch, "raw", "/in/raw", Content::Raw("raw".into()));
+        wants_parameter(&mut launch, "value", "/out/deep/value");
+        wants_artifact(&mut launch, "dir", "/out/deep/dir");
+        let outcome = world.run(&launch);
+        assert_eq!(outcome.exit, Exit::Exited(0), "{outcome:?} {}", world.log(&launch.key));
+        assert_eq!(outcome.result.as_deref(), Some("42\nhere\n42rawx"));
+        assert_eq!(parameter(&outcome, "value"), "v");
+        assert!(matches!(artifact(&outcome, "dir").content, Content::Tree(_)));
+    }
+}
+
+fn strict_refuses_an_output_in_the_root() {
+    let mut world = World::new();
+    let mut launch = world.sh(Strict, "true");
+    wants_artifact(&mut launch, "out", "/out");
+    let Exit::NotStarted(why) = world.run(&launch).exit else { panic!("it was started") };
+    assert!(why.contains("/out") && why.contains("/tmp"), "{why}");
+}
+
+fn strict_without_landlock_says_so() {
+    if !is_without("landlock", "strict_without_landlock_says_so") {
+        return;
+    }
+    let mut world = World::new();
+    let launch = world.sh(Strict, "echo ran");
+    assert_eq!(world.output(&launch), "ran");
+    let noticed =
+        |event: &ExecutorEvent| matches!(event, ExecutorEvent::Notice { text, .. } if text.contains("Landlock"));
+    assert!(world.seen().iter().any(noticed), "{:?}", world.seen());
+}
+
+fn strict_without_namespaces_is_refused() {
+    if !is_without("namespaces", "strict_without_namespaces_is_refused") {
+        return;
+    }
+    let mut world = World::new();
+    let launch = world.sh(Strict, "echo ran");
+    let Exit::NotStarted(why) = world.run(&launch).exit else { panic!("it was started") };
+    assert!(why.contains("profile strict"), "{why}");
+}
