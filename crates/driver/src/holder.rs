@@ -6,7 +6,7 @@ use crate::connection::{self, Asked, Desk, Door, Wish};
 use crate::encode::{decode_log, encode};
 use crate::home::{Home, HomeLock};
 use crate::protocol::{Held, Reply, Status};
-use crate::pump::{Batch, BatchId, Denied, In, Out, Pump, RunAppend, Ticket};
+use crate::pump::{Batch, BatchId, Denied, In, Out, Pump, RunAppend, Ticket, WINDOW_US};
 use crate::reload::Reloads;
 use crate::watch::Board;
 use engine::State;
@@ -116,7 +116,7 @@ fn hold(parts: Parts) -> Result<ExitCode, String> {
     });
     let mut holder = Holder {
         home: home.clone(),
-        pump: Pump::new(parts.capacity),
+        pump: Pump::new(parts.capacity, WINDOW_US),
         writer: opened.writer,
         reader: opened.reader,
         executor,
@@ -161,6 +161,7 @@ fn executor_events(jobs: Sender<Job>) -> Events {
                 Job::In(In::Connected { epoch, known })
             }
             ExecutorEvent::Disconnected => Job::In(In::Disconnected),
+            ExecutorEvent::Passed { from, to } => Job::In(In::Passed { from, to }),
             ExecutorEvent::Ended { key, outcome } => Job::In(In::Ended { key, outcome: Box::new(outcome) }),
             ExecutorEvent::Notice { key, text } => Job::Notice(Some(key.run), text),
         };
@@ -414,7 +415,8 @@ impl Holder {
     fn perform(&mut self, out: Out, resumed: &BTreeSet<RunId>) {
         match out {
             Out::Append(batch) => self.append(batch),
-            Out::Launch { launch, epoch } => self.executor.launch(*launch, &epoch),
+            Out::Launch { launch, epoch, waits } => self.executor.launch(*launch, &epoch, waits),
+            Out::Start(key) => self.executor.start(&key),
             Out::Kill { key, why } => {
                 let (grace_s, exit) = match why {
                     KillReason::Terminated => (0, Exit::Cancelled),

@@ -2,7 +2,7 @@
 //! up to the start of its first attempt.
 
 use driver::encode::decode;
-use driver::pump::{Denied, In, Out, Pump};
+use driver::pump::{Denied, In, Out, Pump, WINDOW_US};
 use engine::admission::Capacity;
 use model::event::Recorded;
 use model::input::{Epoch, Shutdown};
@@ -33,7 +33,7 @@ impl World {
         };
         let (key, epoch) = (AttemptKey { run: run.clone(), node: *node, n: *n }, epoch.clone());
         let capacity = Capacity { slots: 2, cpu_millis: 2000, memory_bytes: 1 << 30, gpus: 0 };
-        let mut world = Self { pump: Pump::new(capacity), run, key, epoch, events };
+        let mut world = Self { pump: Pump::new(capacity, WINDOW_US), run, key, epoch, events };
         let load = world.load();
         world.step(vec![load]);
         world

@@ -12,10 +12,11 @@ pub enum Bug {
     PlaceNotReleasedOnTerminate,
     TimerLostOnRestart,
     DoubleSpawn,
+    PassedPlaceCountedAsFree,
 }
 
 impl Bug {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::LaunchBeforeAppend,
         Self::AnswerBeforeCommit,
         Self::MissingFence,
@@ -24,6 +25,7 @@ impl Bug {
         Self::PlaceNotReleasedOnTerminate,
         Self::TimerLostOnRestart,
         Self::DoubleSpawn,
+        Self::PassedPlaceCountedAsFree,
     ];
 }
 

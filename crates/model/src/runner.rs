@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 /// Version of these frames. The first frame on each side carries it.
-pub const RUNNER_PROTOCOL: u32 = 2;
+pub const RUNNER_PROTOCOL: u32 = 3;
 
 /// From the holder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,6 +21,10 @@ pub enum ToRunner {
     },
     /// Start it, or answer what became of it if the key is known.
     Spawn(alloc::boxed::Box<Spawn>),
+    /// An attempt that waits (`Spawn::waits`) has a place now. Any other: nothing.
+    Start {
+        key: AttemptKey,
+    },
     /// SIGTERM, SIGKILL after the grace time. Unknown: a tombstone.
     Kill {
         key: AttemptKey,
@@ -38,17 +42,13 @@ pub enum ToRunner {
 pub enum FromRunner {
     /// With every attempt that runs or whose outcome is not acknowledged. `sandboxes`: this machine lets it make them;
     /// without, `standard` is run as `trusted` and a notice says why.
-    Hello {
-        protocol: u32,
-        build: String,
-        epoch: Epoch,
-        known: Vec<AttemptKey>,
-        notices: Vec<String>,
-        sandboxes: bool,
-    },
+    Hello { protocol: u32, build: String, epoch: Epoch, known: Vec<AttemptKey>, notices: Vec<String>, sandboxes: bool },
+    /// `next`: one that waited and was started in its stead.
     Ended {
         key: AttemptKey,
         end: Ended,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        next: Option<AttemptKey>,
     },
 }
 
@@ -77,6 +77,11 @@ pub struct Spawn {
     /// Where standard output alone goes, for `outputs.result`; empty if nobody wants it.
     pub stdout: String,
     pub limits: Amounts,
+    /// It has no place yet: it starts in the moment in which an attempt of its run ends (each end starts one, in the order of
+    /// these frames), or with `Start`. Not without a holder: then it is forgotten.
+    #[serde(default)]
+    pub waits: bool,
+    /// Counted from its start.
     pub deadline_s: Option<i64>,
     pub grace_s: u32,
     pub log_bytes_max: u64,

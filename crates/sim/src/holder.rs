@@ -35,7 +35,7 @@ impl World {
         let capacity = self.capacity();
         self.tell(|| "holder starts".to_string());
         self.holder = Some(Holder {
-            pump: Pump::new(capacity),
+            pump: Pump::new(capacity, self.options.window_us),
             inbox: Vec::new(),
             step_planned: false,
             wake_at: None,
@@ -170,10 +170,11 @@ impl World {
         self.trace.line(self.clock, || format!("pump -> {}", out_line(&out)));
         match out {
             Out::Append(batch) => self.write(batch),
-            Out::Launch { launch, epoch } => {
+            Out::Launch { launch, epoch, waits } => {
                 self.watch_launch(&launch.key, &epoch);
-                self.local_launch(*launch, epoch);
+                self.local_launch(*launch, epoch, waits);
             }
+            Out::Start(key) => self.local_start(key),
             Out::Kill { key, why } => {
                 self.watch_kill(&key, why);
                 self.local_kill(key, why);
@@ -289,6 +290,7 @@ fn input_line(input: &In) -> String {
             format!("connected {} knows [{}]", epoch.0, known.join(" "))
         }
         In::Disconnected => "disconnected".into(),
+        In::Passed { from, to } => format!("{to} runs in the place of {from}"),
         In::Ended { key, outcome } => format!("ended {key}: {:?}", outcome.exit),
         In::Prepared { .. } => "prepared".into(),
         In::Committed(batch) => format!("committed {batch}"),
@@ -309,7 +311,11 @@ fn out_line(out: &Out) -> String {
                 .collect();
             format!("append {}: {}", batch.id, lines.join("; "))
         }
-        Out::Launch { launch, epoch } => format!("launch {} in {}", launch.key, epoch.0),
+        Out::Launch { launch, epoch, waits: false } => format!("launch {} in {}", launch.key, epoch.0),
+        Out::Launch { launch, epoch, waits: true } => {
+            format!("launch {} in {} when it has a place", launch.key, epoch.0)
+        }
+        Out::Start(key) => format!("start {key}"),
         Out::Kill { key, why } => format!("kill {key}: {why:?}"),
         Out::Acknowledge(key) => format!("acknowledge {key}"),
         Out::Prepare { .. } => "prepare".into(),

@@ -23,7 +23,7 @@ pub(crate) struct Local {
     stashed: BTreeMap<AttemptKey, Ended>,
     /// Acknowledged while the runner still ran them.
     unwanted: BTreeSet<AttemptKey>,
-    waiting: Vec<(Launch, Epoch)>,
+    unsent: Vec<(Launch, Epoch)>,
 }
 
 pub(crate) struct Link {
@@ -36,6 +36,8 @@ struct Attempt {
     launch: Launch,
     epoch: Epoch,
     at: At,
+    /// It has no place yet.
+    waits: bool,
 }
 
 enum At {
@@ -50,7 +52,7 @@ impl World {
         self.holder.as_mut().map(|holder| &mut holder.local)
     }
 
-    pub(crate) fn local_launch(&mut self, launch: Launch, epoch: Epoch) {
+    pub(crate) fn local_launch(&mut self, launch: Launch, epoch: Epoch, waits: bool) {
         let (life, now) = (self.life, self.wall());
         let stage_us = self.rng.skewed(self.options.disk_work_us.0, self.options.disk_work_us.1);
         let at = self.clock + stage_us;
@@ -60,11 +62,16 @@ impl World {
             if let At::Done(outcome) = &attempt.at {
                 let outcome = outcome.clone();
                 self.deliver(In::Ended { key, outcome });
+            } else if !waits {
+                self.local_start(key);
             }
             return;
         }
         let Some(link) = &local.link else {
-            local.waiting.push((launch, epoch));
+            if waits {
+                return;
+            }
+            local.unsent.push((launch, epoch));
             return;
         };
         let known = link.known.contains(&key) || local.stashed.contains_key(&key);
@@ -74,7 +81,7 @@ impl World {
         }
         let epoch = link.epoch.clone();
         let state = if known { At::Running } else { At::Staging };
-        local.attempts.insert(key.clone(), Attempt { launch, epoch, at: state });
+        local.attempts.insert(key.clone(), Attempt { launch, epoch, at: state, waits });
         if !known {
             self.queue.at(at, Happening::Staged(life, key));
         } else if let Some(ended) = local.stashed.remove(&key) {
@@ -92,12 +99,31 @@ impl World {
             return self.local_done(key, outcome);
         }
         attempt.at = At::Running;
-        let spawn = spawn(&attempt.launch);
+        let spawn = Spawn { waits: attempt.waits, ..spawn(&attempt.launch) };
         let epoch = attempt.epoch.clone();
         if let Some(link) = local.link.as_ref().filter(|link| link.epoch == epoch) {
             let id = link.id;
             self.send_to_runner(id, ToRunner::Spawn(Box::new(spawn)));
         }
+    }
+
+    /// An attempt that waits has a place now.
+    pub(crate) fn local_start(&mut self, key: AttemptKey) {
+        let Some(local) = self.local() else { return };
+        let Some(attempt) = local.attempts.get_mut(&key).filter(|attempt| attempt.waits) else { return };
+        attempt.waits = false;
+        if let (At::Running, Some(link)) = (&attempt.at, &local.link) {
+            let id = link.id;
+            self.send_to_runner(id, ToRunner::Start { key });
+        }
+    }
+
+    fn local_passed(&mut self, from: AttemptKey, to: AttemptKey) {
+        let Some(local) = self.local() else { return };
+        if let Some(attempt) = local.attempts.get_mut(&to) {
+            attempt.waits = false;
+        }
+        self.deliver(In::Passed { from, to });
     }
 
     fn local_ended(&mut self, key: AttemptKey, ended: Ended) {
@@ -151,9 +177,9 @@ impl World {
             let id = link.id;
             return self.send_to_runner(id, ToRunner::Kill { key, grace_s, reason });
         }
-        let before = local.waiting.len();
-        local.waiting.retain(|(launch, _)| launch.key != key);
-        if local.waiting.len() < before {
+        let before = local.unsent.len();
+        local.unsent.retain(|(launch, _)| launch.key != key);
+        if local.unsent.len() < before {
             let outcome = Box::new(Outcome::bare(reason, now));
             self.deliver(In::Ended { key, outcome });
         }
@@ -186,6 +212,8 @@ impl World {
         local.stashed.clear();
         local.unwanted.clear();
         let link = Link { id, epoch: epoch.clone(), known: known.iter().cloned().collect() };
+        let over = |a: &Attempt| matches!(a.at, At::Collecting | At::Done(_));
+        local.attempts.retain(|key, attempt| !attempt.waits || over(attempt) || link.known.contains(key));
         let gone = |a: &Attempt| a.epoch != epoch && matches!(a.at, At::Staging | At::Running);
         let lost: Vec<AttemptKey> = local
             .attempts
@@ -206,7 +234,7 @@ impl World {
             }
         }
         local.link = Some(link);
-        let waiting = std::mem::take(&mut local.waiting);
+        let unsent = std::mem::take(&mut local.unsent);
         self.tell(|| format!("holder: connected to {}, which knows {} attempts", epoch.0, known.len()));
         self.deliver(In::Connected { epoch, known });
         for key in lost {
@@ -215,8 +243,8 @@ impl World {
         for key in again {
             self.queue.at(at, Happening::Staged(life, key));
         }
-        for (launch, epoch) in waiting {
-            self.local_launch(launch, epoch);
+        for (launch, epoch) in unsent {
+            self.local_launch(launch, epoch, false);
         }
     }
 
@@ -228,8 +256,11 @@ impl World {
             FromRunner::Hello { epoch, known, .. } if local.greeting == Some(id) => {
                 self.local_connected(id, epoch, known);
             }
-            FromRunner::Ended { key, end } if greeted => {
+            FromRunner::Ended { key, end, next } if greeted => {
                 self.tell(|| format!("holder <- {key} ended: {:?}", end.exit));
+                if let Some(to) = next {
+                    self.local_passed(key.clone(), to);
+                }
                 self.local_ended(key, end);
             }
             _ => {}
@@ -296,6 +327,7 @@ fn spawn(launch: &Launch) -> Spawn {
         log: String::new(),
         stdout: String::new(),
         limits: Amounts::default(),
+        waits: false,
         deadline_s: launch.deadline_s,
         grace_s: launch.grace_s,
         log_bytes_max: 1,

@@ -22,6 +22,8 @@ pub struct Options {
     pub disk_work_us: (i64, i64),
     /// How long the holder lets its inbox fill.
     pub batching_us: i64,
+    /// Attempts that will have a place within this time are handed to the runner ahead.
+    pub window_us: i64,
     /// Mean times between faults.
     pub holder_crash_us: i64,
     pub runner_crash_us: i64,
@@ -84,6 +86,7 @@ impl Options {
             link_us: if rng.per_mille(300) { (100, 800 * MS) } else { (50, 3 * MS) },
             disk_work_us: if rng.per_mille(250) { (MS, 3 * SECOND) } else { (100, 30 * MS) },
             batching_us: *rng.pick(&[10, MS, 50 * MS]),
+            window_us: *rng.pick(&[0, 200 * MS, 30 * SECOND]),
             holder_crash_us,
             runner_crash_us,
             reboot_us,
@@ -189,7 +192,7 @@ impl fmt::Display for Options {
         write!(
             f,
             "{} runs, {} slots, {} cpus, {}, faults for {} s, commit {:?} us, link {:?} us, staging {:?} us, tasks {:?} us, \
-             batching {} us{}: {}",
+             batching {} us, ahead {} ms{}: {}",
             self.runs,
             self.slots,
             self.cpu_millis / 1000,
@@ -200,6 +203,7 @@ impl fmt::Display for Options {
             self.disk_work_us,
             self.task_us,
             self.batching_us,
+            self.window_us / MS,
             if self.crash_last { ", a last crash" } else { "" },
             if on.is_empty() { "no faults".to_string() } else { on.join(", ") }
         )

@@ -191,6 +191,7 @@ impl World {
         }
         let runner = self.runner.as_mut()?;
         runner.processes.insert(key, process);
+        self.watch_places();
         None
     }
 
@@ -291,6 +292,7 @@ impl World {
 pub(crate) fn to_runner(frame: &ToRunner) -> String {
     match frame {
         ToRunner::Hello { .. } => "hello".into(),
+        ToRunner::Start { key } => format!("start {key}"),
         ToRunner::Spawn(spawn) => format!("spawn {}", spawn.key),
         ToRunner::Kill { key, grace_s, reason } => format!("kill {key} after {grace_s} s: {reason:?}"),
         ToRunner::Acknowledge { key } => format!("acknowledge {key}"),

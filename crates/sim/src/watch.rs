@@ -220,6 +220,18 @@ impl World {
         wrong.into_iter().for_each(|(invariant, what)| self.violate(invariant, what));
     }
 
+    /// A process started: there are no more than places. (Who comes back from its calls goes on without one.)
+    pub(crate) fn watch_places(&mut self) {
+        let Some(runner) = &self.runner else { return };
+        let jobs = self.clients.iter().filter_map(|client| client.record.jobs).max().unwrap_or(0);
+        let room = self.options.slots.max(jobs) as usize;
+        let calls = runner.processes.values().any(|process| process.script.dynamic);
+        let running = runner.processes.len();
+        if !calls && running > room {
+            self.violate("I9", format!("{running} processes run at once, and there are {room} places"));
+        }
+    }
+
     fn idle_place(&self) -> Option<String> {
         let pump = &self.holder.as_ref()?.pump;
         let (mut placed, mut waiting, mut sized) = (0, None, false);

@@ -2,10 +2,14 @@
 //! when something may leave: a command, an answer or a publication only after the events it follows from are durable.
 //! It must never do I/O, read a clock or keep anything that a restart could not make again.
 
+mod ahead;
 mod places;
 mod run;
 mod worker;
 
+pub use ahead::WINDOW_US;
+
+use ahead::Handed;
 use engine::admission::{Admission, Capacity};
 use model::command::{KillReason, Place};
 use model::event::Recorded;
@@ -50,6 +54,11 @@ pub enum In {
     },
     /// The worker is gone; nothing is placed until the next `Connected`.
     Disconnected,
+    /// The worker has started an attempt that waited in the place of one that ended and is reported hereafter.
+    Passed {
+        from: AttemptKey,
+        to: AttemptKey,
+    },
     /// An attempt ended. Repeated until it is acknowledged.
     Ended {
         key: AttemptKey,
@@ -69,10 +78,14 @@ pub enum In {
 #[derive(Clone, Debug)]
 pub enum Out {
     Append(Batch),
+    /// `waits`: it has no place yet, and starts when another of its run ends, or with `Start`.
     Launch {
         launch: Box<Launch>,
         epoch: Epoch,
+        waits: bool,
     },
+    /// An attempt that waits has a place now.
+    Start(AttemptKey),
     Kill {
         key: AttemptKey,
         why: KillReason,
@@ -141,6 +154,9 @@ pub struct Pump {
     unreadable: BTreeMap<RunId, String>,
     /// Places of attempts that wait for their calls.
     lent: BTreeMap<AttemptKey, model::attempt::Amounts>,
+    /// Attempts that are to have the next places.
+    ahead: BTreeMap<AttemptKey, Handed>,
+    window_us: i64,
     /// Places that wait for an environment, by its requirements.
     preparing: BTreeMap<Vec<String>, Vec<Place>>,
     ready: BTreeMap<Vec<String>, Box<EnvironmentLock>>,
@@ -155,7 +171,8 @@ pub struct Pump {
 }
 
 impl Pump {
-    pub fn new(capacity: Capacity) -> Self {
+    /// `window_us`: attempts that will have a place within this time are handed to the worker ahead of it.
+    pub fn new(capacity: Capacity, window_us: i64) -> Self {
         Self {
             runs: BTreeMap::new(),
             admission: Admission::new(capacity),
@@ -164,6 +181,8 @@ impl Pump {
             away: BTreeSet::new(),
             unreadable: BTreeMap::new(),
             lent: BTreeMap::new(),
+            ahead: BTreeMap::new(),
+            window_us,
             preparing: BTreeMap::new(),
             ready: BTreeMap::new(),
             next_batch: 0,
@@ -237,6 +256,7 @@ impl Pump {
             In::Wish { ticket, run, input } => self.wish(ticket, run, input, out),
             In::Connected { epoch, known } => self.connected(epoch, &known, out),
             In::Disconnected => self.epoch = None,
+            In::Passed { from, to } => self.passed(&from, &to),
             In::Prepared { requirements, result } => self.prepared(requirements, result, out),
             In::Committed(batch) => self.committed(batch, out),
             In::NotCommitted(batch, reason) => self.not_committed(batch, &reason, out),
@@ -247,12 +267,16 @@ impl Pump {
     fn load(&mut self, id: RunId, events: &[Recorded], resumed: bool, out: &mut Vec<Out>) {
         self.away.remove(&id);
         self.admission.forget(&id);
+        let ahead: BTreeSet<AttemptKey> = self.ahead.keys().filter(|key| key.run == id).cloned().collect();
+        self.ahead.retain(|key, _| key.run != id);
         if events.is_empty() {
             // It was never created: there is nothing to go on with.
             return;
         }
         let run = Run::load(events, resumed);
-        let owed = engine::outstanding(&run.state);
+        let mut owed = engine::outstanding(&run.state);
+        // What has a place has it before what waits for one.
+        owed.sort_by_key(|command| matches!(command, Command::Launch { launch, .. } if ahead.contains(&launch.key)));
         self.admission.set_jobs(&id, run.state.jobs());
         self.runs.insert(id.clone(), run);
         for command in owed {
@@ -278,7 +302,7 @@ impl Pump {
                 }
                 continue;
             }
-            self.admission.release(&key);
+            self.give_back(&key);
             if let Some(outcome) = self.unacknowledged.get(&key) {
                 reports.push(Report { node: key.node, n: key.n, what: ReportKind::Ended(outcome.clone()) });
             }
@@ -407,6 +431,9 @@ impl Pump {
             }
             return;
         }
+        if let Some(run) = self.runs.get_mut(&key.run) {
+            run.pace.note(&outcome);
+        }
         let report = Report { node: key.node, n: key.n, what: ReportKind::Ended(outcome.clone()) };
         reports.entry(key.run.clone()).or_default().push(report);
         if planted::is(Bug::AcknowledgedBeforeAppend) {
@@ -526,6 +553,7 @@ impl Pump {
         self.admission.forget(id);
         self.timers.retain(|(_, run)| run != id);
         self.lent.retain(|key, _| key.run != *id);
+        self.ahead.retain(|key, _| key.run != *id);
         if self.runs.remove(id).is_some() {
             out.push(Out::Forget(id.clone()));
         }

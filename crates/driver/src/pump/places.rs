@@ -13,6 +13,7 @@ use model::{AttemptKey, Command, Exit, Input, Outcome};
 impl Pump {
     /// Takes the place of an attempt that runs; one that waits for its calls holds none.
     pub(super) fn occupy(&mut self, key: &AttemptKey, requests: &Amounts, gpus: &[u32]) {
+        self.ahead.remove(key);
         self.admission.occupy(key, requests, gpus);
         self.lend_place(key);
     }
@@ -37,6 +38,7 @@ impl Pump {
     /// An attempt ended: its place is free.
     pub(super) fn give_back(&mut self, key: &AttemptKey) {
         self.lent.remove(key);
+        self.ahead.remove(key);
         self.admission.release(key);
     }
 
@@ -115,10 +117,11 @@ impl Pump {
     /// Grants places while there are any: the attempt is recorded as started before it may start.
     pub(super) fn place(&mut self, out: &mut Vec<Out>) {
         let Some(epoch) = self.epoch.clone() else { return };
+        self.promote(out);
         loop {
             let granted = self.admission.grant();
             if granted.is_empty() {
-                return;
+                return self.hand_ahead(&epoch, out);
             }
             for Grant { key, gpus } in granted {
                 self.report(&key, ReportKind::Placed(epoch.clone(), gpus), out);

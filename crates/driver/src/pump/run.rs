@@ -1,10 +1,12 @@
 //! One run in the pump: its state, which may run ahead of the log, and what waits for the log to follow.
 //! It must never let anything go whose events are not durable.
 
+use super::ahead::Pace;
 use super::{Denied, Out, RunAppend, Ticket};
 use engine::{Draft, State, evolve};
 use model::event::{Placement, Recorded};
 use model::input::Stamped;
+use model::plan::{Body, Template};
 use model::planted::{self, Bug};
 use model::row::RowChange;
 use model::{AttemptKey, Command, Event, NodeId, Refusal, RunId};
@@ -28,8 +30,12 @@ pub(super) struct Run {
     flying: VecDeque<Vec<Recorded>>,
     commands: VecDeque<(u64, Command)>,
     answers: VecDeque<(u64, Ticket, Result<(), Refusal>)>,
+    /// There are templates whose nodes may call.
+    may_call: bool,
     /// Nodes that ever called: only they can wait for calls.
     callers: BTreeSet<NodeId>,
+    /// How fast its attempts end.
+    pub pace: Pace,
     /// How many events must be durable before the resumption that was asked for counts.
     resumes_after: Option<u64>,
     /// A worker connected while events were under way: what it is owed is looked at when they are durable.
@@ -51,7 +57,9 @@ impl Run {
             flying: VecDeque::new(),
             commands: VecDeque::new(),
             answers: VecDeque::new(),
+            may_call: false,
             callers: BTreeSet::new(),
+            pace: Pace::default(),
             resumes_after: None,
             unchecked: false,
             ends: Vec::new(),
@@ -63,7 +71,7 @@ impl Run {
         for event in events {
             evolve(&mut run.state, event);
             run.row.apply(event);
-            run.note_call(event);
+            run.note(event);
         }
         run.resumed = resumed;
         run.durable = events.len() as u64;
@@ -81,7 +89,7 @@ impl Run {
         self.decided += decided.events.len() as u64;
         for event in &decided.events {
             self.row.apply(event);
-            self.note_call(event);
+            self.note(event);
         }
         self.fresh.extend(decided.events);
         let mut early = Vec::new();
@@ -106,9 +114,11 @@ impl Run {
         self.answers.push_back((self.decided, ticket, result));
     }
 
-    fn note_call(&mut self, recorded: &Recorded) {
-        if let Event::CallAdded(call) = &recorded.event {
-            self.callers.insert(call.parent);
+    fn note(&mut self, recorded: &Recorded) {
+        match &recorded.event {
+            Event::CallAdded(call) => drop(self.callers.insert(call.parent)),
+            Event::RunCreated(record) => self.may_call = record.plan.templates.iter().any(is_dynamic),
+            _ => {}
         }
     }
 
@@ -124,6 +134,12 @@ impl Run {
             self.resumes_after = None;
         }
         due
+    }
+
+    /// How many of its attempts will end within this time if so many run. None where an end need not free a place: nodes that
+    /// wait for their calls have none.
+    pub fn ends(&self, at_once: usize, within_us: i64) -> usize {
+        if self.may_call { 0 } else { self.pace.ends(at_once, within_us) }
     }
 
     /// Whether a child that this node called for has not ended.
@@ -217,4 +233,8 @@ impl Run {
             out.push(Out::Answer { ticket, result: Err(Denied::Store(reason.to_string())) });
         }
     }
+}
+
+fn is_dynamic(template: &Template) -> bool {
+    matches!(&template.body, Body::Leaf(leaf) if leaf.dynamic)
 }

@@ -1,7 +1,7 @@
 //! What the pump and the executor's worker owe each other: attempts that are launched, killed, known, or lost.
 //! It must never start an attempt whose start is not durable: it is called with what the log has released.
 
-use super::{Out, Pump};
+use super::{Handed, Out, Pump};
 use model::command::KillReason;
 use model::input::{Epoch, ReportKind};
 use model::{AttemptKey, Command, Exit, Launch, Outcome, RunId};
@@ -15,18 +15,18 @@ impl Pump {
             // It runs, or its outcome is kept: the worker is told what it is, so that its outputs are collected.
             _ if known => {
                 self.occupy(&key, &launch.requests, &launch.gpus);
-                out.push(Out::Launch { launch, epoch });
+                out.push(Out::Launch { launch, epoch, waits: false });
             }
             Some(current) if *current == epoch => {
-                self.occupy(&key, &launch.requests, &launch.gpus);
                 if self.is_resumed(id) {
-                    out.push(Out::Launch { launch, epoch });
+                    self.launch_settled(launch, epoch, out);
                 } else {
+                    self.settle(&launch);
                     self.keep_back(id, Command::Launch { launch, epoch });
                 }
             }
             Some(_) => {
-                self.admission.release(&key);
+                self.give_back(&key);
                 let lost = Outcome::bare(Exit::Lost("the process that ran it is gone".to_string()), self.now);
                 self.report(&key, ReportKind::Ended(Box::new(lost)), out);
             }
@@ -42,10 +42,11 @@ impl Pump {
             let at = run.kept_back.iter().position(launches)?;
             Some(run.kept_back.remove(at))
         });
-        if kept.is_none() {
+        let held = matches!(self.ahead.get(&key), Some(Handed::Held(..)));
+        if kept.is_none() && !held {
             return out.push(Out::Kill { key, why });
         }
-        self.admission.release(&key);
+        self.give_back(&key);
         let outcome = Outcome::bare(Exit::Cancelled, self.now);
         self.report(&key, ReportKind::Ended(Box::new(outcome)), out);
     }
@@ -55,19 +56,26 @@ impl Pump {
         self.epoch = Some(epoch);
         self.known = known.iter().cloned().collect();
         let ids: Vec<RunId> = self.runs.keys().cloned().collect();
-        for id in ids {
-            let Some(run) = self.runs.get_mut(&id) else { continue };
+        let mut unknown = Vec::new();
+        for id in &ids {
+            let Some(run) = self.runs.get_mut(id) else { continue };
             run.kept_back.retain(|command| !matches!(command, Command::Launch { .. }));
             run.unchecked = true;
             let owed = engine::outstanding(&run.state);
             // Places are taken at once, so that nobody else is given them.
-            for command in &owed {
-                if let Command::Launch { launch, epoch } = command
-                    && (Some(epoch) == self.epoch.as_ref() || self.known.contains(&launch.key))
-                {
+            for command in owed {
+                let Command::Launch { launch, epoch } = command else { continue };
+                if self.known.contains(&launch.key) {
                     self.occupy(&launch.key, &launch.requests, &launch.gpus);
+                } else if Some(&epoch) == self.epoch.as_ref() {
+                    unknown.push(launch);
                 }
             }
+        }
+        for launch in unknown {
+            self.settle(&launch);
+        }
+        for id in ids {
             self.recheck(&id, out);
         }
         for key in known {

@@ -6,12 +6,15 @@
 //! Whose turn it is and who does not fit is *held for*: others may overtake it, but only with what the machine has beside its
 //! request. It therefore starts at the latest when those that ran then have ended, however many small ones come.
 
+mod ahead;
 mod gpus;
 mod queue;
 #[cfg(test)]
 mod tests;
 
-use alloc::collections::{BTreeMap, BTreeSet};
+pub use ahead::Settled;
+
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use gpus::Gpus;
 use model::attempt::Amounts;
@@ -64,6 +67,8 @@ pub struct Admission {
     /// Redundant: what runs that have or want places want at once, as far as it is more than the target's own.
     raised: BTreeSet<(u32, RunId)>,
     held: Option<Held>,
+    /// Those that are to have the next places, in this order.
+    ahead: VecDeque<(AttemptKey, Part)>,
 }
 
 #[derive(Clone, Debug)]
@@ -113,6 +118,7 @@ impl Admission {
             turns: BTreeMap::new(),
             raised: BTreeSet::new(),
             held: None,
+            ahead: VecDeque::new(),
         }
     }
 
@@ -124,7 +130,8 @@ impl Admission {
 
     /// Wishes for a place; a key that has one or waits for one is left as it is. A wish larger than the target is lowered to it.
     pub fn wish(&mut self, place: &Place) {
-        if self.placed.contains_key(&place.key) || self.wishes.contains_key(&place.key) {
+        let key = &place.key;
+        if self.placed.contains_key(key) || self.wishes.contains_key(key) || self.is_ahead(key) {
             return;
         }
         let wish = Wish { priority: place.priority, came: self.came, shape: Shape::of(&place.requests) };
@@ -183,6 +190,7 @@ impl Admission {
         let placed: Vec<AttemptKey> = self.placed.keys().filter(|key| key.run == *run).cloned().collect();
         let waiting: Vec<AttemptKey> =
             self.runs.get(run).map(|of_run| of_run.waiting().cloned().collect()).unwrap_or_default();
+        self.ahead.retain(|(key, _)| key.run != *run);
         placed.iter().chain(&waiting).for_each(|key| self.release(key));
         self.set_jobs(run, None);
         self.runs.remove(run);
@@ -280,6 +288,7 @@ impl Admission {
     }
 
     fn withdraw(&mut self, key: &AttemptKey) {
+        self.ahead.retain(|(other, _)| other != key);
         if let Some(wish) = self.wishes.remove(key) {
             self.change(&key.run, |of_run| of_run.remove(wish.priority, wish.shape, wish.came));
             self.held.take_if(|held| held.key == *key);

@@ -107,10 +107,13 @@ impl OfRun {
         may.then(|| Turn { priority: *priority, share: self.share(own), served: self.served, came: *came })
     }
 
+    pub fn is_active(&self) -> bool {
+        self.placed > 0 || !self.order.is_empty()
+    }
+
     /// What the run wants at once, where it is more than the target has slots.
     pub fn raises(&self, own: u32) -> Option<u32> {
-        let is_active = self.placed > 0 || !self.order.is_empty();
-        self.jobs.filter(|jobs| *jobs > own && is_active)
+        self.jobs.filter(|jobs| *jobs > own && self.is_active())
     }
 
     /// The largest part of anything that the run holds.

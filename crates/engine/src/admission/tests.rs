@@ -355,3 +355,51 @@ fn every_wish_is_granted_while_others_come_without_end() {
         assert!(waiting.len() <= 1, "{waiting:?} (seed {seed})");
     }
 }
+
+#[test]
+fn the_next_places_are_promised_to_a_run_that_is_alone_and_whose_attempts_are_alike() {
+    let mut admission = machine(2, 0);
+    (1..8).for_each(|node| admission.wish(&of("a", node)));
+    assert_eq!(admission.ahead(3), [], "nothing runs whose end would be room");
+    assert_eq!(granted(&mut admission), [1, 2]);
+    let nodes = |keys: Vec<AttemptKey>| keys.into_iter().map(|key| key.node.0).collect::<Vec<_>>();
+    assert_eq!(nodes(admission.ahead(3)), [3, 4, 5]);
+    assert_eq!(nodes(admission.ahead(3)), [] as [u32; 0], "three have the promise");
+    assert_eq!(nodes(admission.promote()), [] as [u32; 0], "there is no room");
+    admission.pass(&of("a", 1).key, &of("a", 4).key);
+    admission.release(&of("a", 1).key);
+    assert_eq!(nodes(admission.promote()), [] as [u32; 0], "its place was passed on");
+    admission.release(&of("a", 2).key);
+    assert_eq!(nodes(admission.promote()), [3]);
+    admission.wish(&of("b", 11));
+    assert_eq!(nodes(admission.ahead(3)), [] as [u32; 0], "another run wants places");
+    admission.release(&of("a", 3).key);
+    assert_eq!(
+        (nodes(admission.promote()), granted(&mut admission)),
+        (vec![5], vec![]),
+        "what was promised comes first"
+    );
+    admission.release(&of("a", 4).key);
+    assert_eq!(granted(&mut admission), [11], "then whose turn it is");
+}
+
+#[test]
+fn a_larger_one_is_not_promised_the_place_of_a_smaller_one() {
+    let mut admission = machine(2, 0);
+    admission.wish(&cpus("a", 1, 1));
+    admission.wish(&cpus("a", 2, 2));
+    assert_eq!(granted(&mut admission), [1]);
+    assert_eq!(admission.ahead(3), []);
+}
+
+#[test]
+fn of_attempts_that_were_started_before_no_more_have_places_than_there_are() {
+    let mut admission = machine(2, 0);
+    let settle = |admission: &mut Admission, node| admission.settle(&of("a", node).key, &of("a", node).requests, &[]);
+    assert_eq!([1, 2, 3, 3].map(|node| settle(&mut admission, node)), {
+        use super::Settled::{Ahead, Placed};
+        [Placed, Placed, Ahead, Ahead]
+    });
+    admission.release(&of("a", 1).key);
+    assert_eq!(admission.promote(), [of("a", 3).key]);
+}

@@ -25,6 +25,8 @@ const QUICK_TRIES: u32 = 50;
 const LONG_PAUSE: Duration = Duration::from_secs(1);
 
 const READ_BYTES: usize = 16 << 10;
+/// Frames that wait are no more than this.
+const FLUSH_BYTES: usize = 64 << 10;
 
 /// A greeted runner.
 pub(super) struct Link {
@@ -48,14 +50,16 @@ impl Link {
         self.known.contains(key)
     }
 
-    /// An acknowledgement waits for the next other frame, or for `flush`: each frame by itself wakes the runner.
+    /// It goes with the next `flush`: each frame by itself would wake the runner.
     pub fn send(&mut self, frame: &ToRunner) {
         if frame::encode(frame, &mut self.buffer).is_err() {
             return self.hang_up();
         }
-        match frame {
-            ToRunner::Acknowledge { key } => drop(self.known.remove(key)),
-            _ => self.flush(),
+        if let ToRunner::Acknowledge { key } = frame {
+            self.known.remove(key);
+        }
+        if self.buffer.len() > FLUSH_BYTES {
+            self.flush();
         }
     }
 
@@ -121,7 +125,12 @@ fn connect(inner: &Inner) -> io::Result<()> {
     }
     loop {
         match receive(&mut stream, &mut incoming, &mut buffer) {
-            Ok(Some(FromRunner::Ended { key, end })) => inner.ended(key, end),
+            Ok(Some(FromRunner::Ended { key, end, next })) => {
+                if let Some(next) = next {
+                    inner.passed(&key, next);
+                }
+                inner.ended(key, end);
+            }
             Ok(Some(FromRunner::Hello { .. })) => {}
             Ok(None) | Err(_) => break,
         }
@@ -257,7 +266,8 @@ mod tests {
         let local = Local::start(settings, Box::new(tell)).expect("an executor");
         let (mut stream, mut incoming) = greet(&listener);
         assert!(matches!(events.recv(), Ok(crate::ExecutorEvent::Connected { .. })));
-        local.launch(launch(), &Epoch("e".into()));
+        local.launch(launch(), &Epoch("e".into()), false);
+        local.flush();
         assert!(matches!(next(&mut stream, &mut incoming), ToRunner::Spawn(spawn) if spawn.key == launch().key));
         drop(stream);
         // The same runner, which never read it.

@@ -9,6 +9,7 @@ pub(crate) mod view;
 mod collect;
 mod connection;
 mod keeper;
+mod reconnect;
 mod stage;
 mod written;
 
@@ -29,7 +30,7 @@ use stage::{Stage, Staged};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::OsString;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -85,7 +86,7 @@ struct State {
     /// Attempts that were acknowledged while the runner still ran them: at their ends there is nobody to ask.
     unwanted: BTreeMap<AttemptKey, Option<Arc<Launch>>>,
     /// Launches that came while there was no runner.
-    waiting: Vec<(Launch, Epoch)>,
+    unsent: Vec<(Launch, Epoch)>,
     noticed: BTreeSet<(RunId, String)>,
     sandboxes: bool,
     stopping: bool,
@@ -95,6 +96,8 @@ struct Attempt {
     launch: Arc<Launch>,
     epoch: Epoch,
     at: Progressed,
+    /// It has no place yet.
+    waits: bool,
     /// It may have files of its own, which are removed when it is acknowledged.
     litter: bool,
 }
@@ -167,19 +170,26 @@ impl Drop for Local {
 }
 
 impl Executor for Local {
-    fn launch(&self, launch: Launch, epoch: &Epoch) {
-        self.inner.launch(launch, epoch.clone());
+    fn launch(&self, launch: Launch, epoch: &Epoch, waits: bool) {
+        self.inner.launch(launch, epoch.clone(), waits);
+    }
+
+    fn start(&self, key: &AttemptKey) {
+        self.inner.state().start(key);
     }
 
     fn kill(&self, key: &AttemptKey, grace_s: u32, why: Exit) {
         // Without a runner there is nothing to kill, and a launch that waits for one is not started.
         let mut state = self.inner.state();
         match &mut state.link {
-            Some(link) => link.send(&ToRunner::Kill { key: key.clone(), grace_s, reason: why }),
+            Some(link) => {
+                link.send(&ToRunner::Kill { key: key.clone(), grace_s, reason: why });
+                link.flush();
+            }
             None => {
-                let before = state.waiting.len();
-                state.waiting.retain(|(launch, _)| launch.key != *key);
-                if state.waiting.len() < before {
+                let before = state.unsent.len();
+                state.unsent.retain(|(launch, _)| launch.key != *key);
+                if state.unsent.len() < before {
                     drop(state);
                     (self.inner.events)(ExecutorEvent::Ended { key: key.clone(), outcome: Outcome::bare(why, wall()) });
                 }
@@ -237,7 +247,10 @@ impl Inner {
     fn work(&self) {
         loop {
             match self.next_job() {
-                Job::Stage(key) => self.stage(&key),
+                Job::Stage(key) => {
+                    self.stage(&key);
+                    self.state().flush();
+                }
                 Job::Collect(key, ended) => self.collect(&key, ended),
                 Job::CleanUp(key, launch) => self.clean_up(&key, launch.as_deref()),
                 Job::Stop => return,
@@ -249,12 +262,16 @@ impl Inner {
         Site { home: self.home.clone(), store: self.store.clone(), program: self.program.clone(), sandboxes }
     }
 
-    fn launch(&self, launch: Launch, epoch: Epoch) {
+    fn launch(&self, launch: Launch, epoch: Epoch, waits: bool) {
         let key = launch.key.clone();
         let mut state = self.state();
-        if let Some(attempt) = state.attempts.get(&key) {
-            // A repeated launch: what is known is told again.
-            if let Progressed::Done(outcome) = &attempt.at {
+        if state.attempts.contains_key(&key) {
+            // A repeated launch: what is known is told again, and what waited has a place by now.
+            if !waits {
+                state.start(&key);
+            }
+            let at = state.attempts.get(&key).map(|attempt| &attempt.at);
+            if let Some(Progressed::Done(outcome)) = at {
                 let outcome = (**outcome).clone();
                 drop(state);
                 (self.events)(ExecutorEvent::Ended { key, outcome });
@@ -262,7 +279,11 @@ impl Inner {
             return;
         }
         let Some(link) = &state.link else {
-            state.waiting.push((launch, epoch));
+            if waits {
+                // Whoever gets `Connected` launches it again.
+                return;
+            }
+            state.unsent.push((launch, epoch));
             return;
         };
         let known = link.knows(&key) || state.stashed.contains_key(&key);
@@ -274,7 +295,7 @@ impl Inner {
         let epoch = link.epoch().clone();
         let at = if known { Progressed::Running } else { Progressed::Staging };
         let quick = self.is_quick(&launch);
-        state.attempts.insert(key.clone(), Attempt { launch: Arc::new(launch), epoch, at, litter: true });
+        state.attempts.insert(key.clone(), Attempt { launch: Arc::new(launch), epoch, at, waits, litter: true });
         if !known && quick {
             drop(state);
             self.stage(&key);
@@ -364,7 +385,7 @@ impl Inner {
         environment::ensure(&self.home, &self.python, &launch.python_requirements, &|_| {}).map(Some)
     }
 
-    fn send(&self, key: &AttemptKey, epoch: &Epoch, spawn: Spawn, litter: bool) {
+    fn send(&self, key: &AttemptKey, epoch: &Epoch, mut spawn: Spawn, litter: bool) {
         let mut state = self.state();
         let Some(attempt) = state.attempts.get_mut(key) else { return };
         if !matches!(attempt.at, Progressed::Staging) {
@@ -373,6 +394,7 @@ impl Inner {
         }
         attempt.at = Progressed::Running;
         attempt.litter = litter;
+        spawn.waits = attempt.waits;
         match &mut state.link {
             Some(link) if link.epoch() == epoch => link.send(&ToRunner::Spawn(Box::new(spawn))),
             // Lost with the runner; told when the next one is there.
@@ -387,6 +409,14 @@ impl Inner {
                 (self.events)(ExecutorEvent::Notice { key: key.clone(), text: text.clone() });
             }
         }
+    }
+
+    /// The runner has started one that waited in the place of one that ended.
+    fn passed(&self, from: &AttemptKey, to: AttemptKey) {
+        if let Some(attempt) = self.state().attempts.get_mut(&to) {
+            attempt.waits = false;
+        }
+        (self.events)(ExecutorEvent::Passed { from: from.clone(), to });
     }
 
     /// The runner says that an attempt ended.
@@ -465,85 +495,6 @@ impl Inner {
         let _ = std::fs::remove_file(site.stdout(key));
         scratch::remove(&site.scratch(key));
     }
-
-    /// A runner is there.
-    fn connected(&self, link: Link, notices: Vec<String>, sandboxes: bool) {
-        let epoch = link.epoch().clone();
-        let mut known = link.known();
-        let (waiting, lost, again) = {
-            let mut state = self.state();
-            if state.stopping {
-                link.hang_up();
-                return;
-            }
-            state.sandboxes = sandboxes;
-            // The runner tells of these again, and whoever gets `Connected` says again what it wants.
-            state.stashed.clear();
-            state.unwanted.clear();
-            // What was given to an earlier runner and is not known to this one died with that one; what this one never got
-            // is given to it again.
-            let (mut lost, mut again) = (Vec::new(), Vec::new());
-            for (key, attempt) in state.attempts.iter_mut().filter(|(key, _)| !link.knows(key)) {
-                match attempt.at {
-                    Progressed::Running | Progressed::Staging if attempt.epoch != epoch => lost.push(key.clone()),
-                    Progressed::Running => {
-                        attempt.at = Progressed::Staging;
-                        again.push(key.clone());
-                    }
-                    _ => {}
-                }
-            }
-            // An outcome that we have is as good as one that the runner keeps.
-            let ours = state.attempts.iter().filter(|(key, attempt)| attempt.is_over() && !link.knows(key));
-            known.extend(ours.map(|(key, _)| key.clone()));
-            self.sweep(&known, &state);
-            state.link = Some(link);
-            (std::mem::take(&mut state.waiting), lost, again)
-        };
-        (self.events)(ExecutorEvent::Connected { epoch, known, notices });
-        let why = "the runner that had it is gone, and everything it ran with it";
-        for key in lost {
-            self.done(key, Outcome::bare(Exit::Lost(why.into()), wall()));
-        }
-        again.into_iter().for_each(|key| self.job(Job::Stage(key)));
-        for (launch, epoch) in waiting {
-            self.launch(launch, epoch);
-        }
-    }
-
-    fn disconnected(&self) {
-        let stopping = {
-            let mut state = self.state();
-            state.link = None;
-            state.stopping
-        };
-        if !stopping {
-            (self.events)(ExecutorEvent::Disconnected);
-        }
-    }
-
-    /// Removes the directories of attempts that nobody knows any more, in the background.
-    fn sweep(&self, known: &[AttemptKey], state: &State) {
-        let keep: BTreeSet<PathBuf> = known
-            .iter()
-            .chain(state.attempts.keys())
-            .chain(state.waiting.iter().map(|(launch, _)| &launch.key))
-            .map(|key| self.home.scratch(key))
-            .collect();
-        let trash = self.home.trash();
-        let mut number = 0;
-        for run in list(&self.home.attempts()) {
-            let dirs = list(&run);
-            for dir in dirs.iter().filter(|dir| !keep.contains(*dir)) {
-                number += 1;
-                let _ = std::fs::rename(dir, trash.join(format!("{}-{number}", std::process::id())));
-            }
-            // Only if nothing is in it.
-            let _ = std::fs::remove_dir(&run);
-        }
-        // Detached: it holds nothing but the path.
-        thread::spawn(move || list(&trash).iter().for_each(|dir| scratch::remove(dir)));
-    }
 }
 
 impl Attempt {
@@ -553,6 +504,14 @@ impl Attempt {
 }
 
 impl State {
+    fn start(&mut self, key: &AttemptKey) {
+        let Some(attempt) = self.attempts.get_mut(key).filter(|attempt| attempt.waits) else { return };
+        attempt.waits = false;
+        if let (Progressed::Running, Some(link)) = (&attempt.at, &mut self.link) {
+            link.send(&ToRunner::Start { key: key.clone() });
+        }
+    }
+
     /// Tells the runner. True if the attempt still runs there: that is told again at its end.
     fn acknowledge(&mut self, key: &AttemptKey) -> bool {
         let stashed = self.stashed.remove(key).is_some();
@@ -574,10 +533,6 @@ impl State {
             link.flush();
         }
     }
-}
-
-fn list(dir: &Path) -> Vec<PathBuf> {
-    std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
 }
 
 fn wall() -> Time {

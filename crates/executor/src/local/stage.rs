@@ -88,6 +88,7 @@ impl Stage<'_> {
             log: text(&self.site.home.log(&launch.key)),
             stdout: if launch.outputs.result { text(&self.site.stdout(&launch.key)) } else { String::new() },
             limits: launch.limits,
+            waits: false,
             deadline_s: launch.deadline_s,
             grace_s: launch.grace_s,
             log_bytes_max: LOG_BYTES_MAX,

@@ -5,7 +5,7 @@ use model::input::Epoch;
 use model::planted::{self, Bug};
 use model::runner::{Ended, FromRunner, RUNNER_PROTOCOL, Spawn, ToRunner};
 use model::{AttemptKey, Exit, Time, Usage};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 /// What the world tells the machine.
 #[derive(Clone, Debug)]
@@ -51,8 +51,17 @@ pub enum Output {
 
 #[derive(Clone, Debug)]
 enum Attempt {
-    Running { grace_s: u32, deadline_us: Option<i64>, kill: Option<Kill> },
-    Ended { end: Ended, persisted: bool },
+    /// Sent before it had a place.
+    Waiting(Box<Spawn>),
+    Running {
+        grace_s: u32,
+        deadline_us: Option<i64>,
+        kill: Option<Kill>,
+    },
+    Ended {
+        end: Ended,
+        persisted: bool,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -82,6 +91,8 @@ pub struct Machine {
     connected: bool,
     greeted: bool,
     attempts: BTreeMap<AttemptKey, Attempt>,
+    /// Those that wait, as they came.
+    waiting: VecDeque<AttemptKey>,
     /// Kills that came before their launch. They last as long as the holder: its launches die with it.
     tombstones: BTreeMap<AttemptKey, Exit>,
 }
@@ -99,6 +110,7 @@ impl Machine {
             connected: false,
             greeted: false,
             attempts: persisted.into_iter().map(kept).collect(),
+            waiting: VecDeque::new(),
             tombstones: BTreeMap::new(),
         }
     }
@@ -111,7 +123,7 @@ impl Machine {
             Input::Frame(frame) if self.connected => self.frame(now, frame, out),
             // What was still on its way from a holder that is gone.
             Input::Frame(_) => {}
-            Input::Exited { key, end } => self.exited(key, end, out),
+            Input::Exited { key, end } => self.exited(now, key, end, out),
             Input::Tick => self.tick(now, out),
         }
     }
@@ -124,6 +136,11 @@ impl Machine {
     /// Attempts whose process runs.
     pub fn running(&self) -> impl Iterator<Item = &AttemptKey> {
         self.attempts.iter().filter(|(_, a)| matches!(a, Attempt::Running { .. })).map(|(key, _)| key)
+    }
+
+    /// How many attempts wait for a place.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
     }
 
     /// Every attempt that runs or whose outcome is not acknowledged.
@@ -141,6 +158,7 @@ impl Machine {
             // A holder that does not greet is none.
             _ if !self.greeted => out.push(Output::HangUp),
             ToRunner::Spawn(spawn) => self.spawn(now, spawn, out),
+            ToRunner::Start { key } => self.start(now, &key, out),
             ToRunner::Kill { key, grace_s, reason } => self.kill(now, key, grace_s, reason, out),
             ToRunner::Acknowledge { key } => self.acknowledge(key, out),
         }
@@ -162,7 +180,7 @@ impl Machine {
         }
         for (key, attempt) in &self.attempts {
             if let Attempt::Ended { end, .. } = attempt {
-                out.push(Output::Send(FromRunner::Ended { key: key.clone(), end: end.clone() }));
+                out.push(Output::Send(FromRunner::Ended { key: key.clone(), end: end.clone(), next: None }));
             }
         }
     }
@@ -170,30 +188,55 @@ impl Machine {
     fn spawn(&mut self, now: Now, spawn: Box<Spawn>, out: &mut Vec<Output>) {
         let key = spawn.key.clone();
         if let Some(reason) = self.tombstones.remove(&key) {
-            let end = Ended { exit: reason, started_at: None, ended_at: now.at, usage: Usage::default(), kept: false };
-            self.attempts.insert(key.clone(), Attempt::Ended { end: end.clone(), persisted: false });
-            out.push(Output::Send(FromRunner::Ended { key, end }));
-            return;
+            return self.never_started(now, key, reason, out);
         }
         match self.attempts.get(&key) {
             Some(_) if planted::is(Bug::DoubleSpawn) => {}
-            Some(Attempt::Running { .. }) => return,
+            Some(Attempt::Waiting(_) | Attempt::Running { .. }) => return,
             Some(Attempt::Ended { end, .. }) => {
-                out.push(Output::Send(FromRunner::Ended { key, end: end.clone() }));
+                out.push(Output::Send(FromRunner::Ended { key, end: end.clone(), next: None }));
                 return;
             }
             None => {}
         }
+        if spawn.waits {
+            self.waiting.push_back(key.clone());
+            self.attempts.insert(key, Attempt::Waiting(spawn));
+        } else {
+            self.run(now, spawn, out);
+        }
+    }
+
+    fn run(&mut self, now: Now, spawn: Box<Spawn>, out: &mut Vec<Output>) {
         let deadline_us =
             spawn.deadline_s.map(|s| now.clock_us.saturating_add(s.max(0).saturating_mul(Time::SECOND_US)));
         let running = Attempt::Running { grace_s: spawn.grace_s, deadline_us, kill: None };
-        self.attempts.insert(key, running);
+        self.attempts.insert(spawn.key.clone(), running);
         out.push(Output::StartProcess(spawn));
+    }
+
+    /// Somebody's place is this one's now.
+    fn start(&mut self, now: Now, key: &AttemptKey, out: &mut Vec<Output>) {
+        let Some(at) = self.waiting.iter().position(|other| other == key) else { return };
+        self.waiting.remove(at);
+        if let Some(Attempt::Waiting(spawn)) = self.attempts.remove(key) {
+            self.run(now, spawn, out);
+        }
+    }
+
+    fn never_started(&mut self, now: Now, key: AttemptKey, reason: Exit, out: &mut Vec<Output>) {
+        let end = Ended { exit: reason, started_at: None, ended_at: now.at, usage: Usage::default(), kept: false };
+        self.attempts.insert(key.clone(), Attempt::Ended { end: end.clone(), persisted: false });
+        out.push(Output::Send(FromRunner::Ended { key, end, next: None }));
     }
 
     fn kill(&mut self, now: Now, key: AttemptKey, grace_s: u32, reason: Exit, out: &mut Vec<Output>) {
         match self.attempts.get_mut(&key) {
             Some(Attempt::Running { kill, .. }) => begin_kill(now, &key, kill, grace_s, reason, out),
+            Some(Attempt::Waiting(_)) => {
+                self.waiting.retain(|other| *other != key);
+                self.never_started(now, key, reason, out);
+            }
             Some(Attempt::Ended { .. }) => {}
             None => {
                 self.tombstones.insert(key, reason);
@@ -211,24 +254,31 @@ impl Machine {
         }
     }
 
-    fn exited(&mut self, key: AttemptKey, mut end: Ended, out: &mut Vec<Output>) {
+    fn exited(&mut self, now: Now, key: AttemptKey, mut end: Ended, out: &mut Vec<Output>) {
         let Some(Attempt::Running { kill, .. }) = self.attempts.get_mut(&key) else { return };
         if let Some(kill) = kill.take() {
             end.exit = kill.reason;
         }
         let persisted = !self.connected;
+        let next = self.waiting.iter().find(|next| next.run == key.run).cloned();
         if persisted {
             out.push(Output::PersistOutcome(key.clone(), end.clone()));
         } else if self.greeted {
-            out.push(Output::Send(FromRunner::Ended { key: key.clone(), end: end.clone() }));
+            out.push(Output::Send(FromRunner::Ended { key: key.clone(), end: end.clone(), next: next.clone() }));
         }
         self.attempts.insert(key, Attempt::Ended { end, persisted });
+        if let Some(next) = next {
+            self.start(now, &next, out);
+        }
         self.leave_if_done(out);
     }
 
     fn holder_lost(&mut self, out: &mut Vec<Output>) {
         (self.connected, self.greeted) = (false, false);
         self.tombstones.clear();
+        for key in std::mem::take(&mut self.waiting) {
+            self.attempts.remove(&key);
+        }
         for (key, attempt) in &mut self.attempts {
             if let Attempt::Ended { end, persisted } = attempt
                 && !*persisted

@@ -29,6 +29,7 @@ fn spawn(node: u32, deadline_s: Option<i64>) -> ToRunner {
         log: String::new(),
         stdout: String::new(),
         limits: Amounts::default(),
+        waits: false,
         deadline_s,
         grace_s: 5,
         log_bytes_max: 1,
@@ -77,7 +78,7 @@ impl World {
 }
 
 fn ended(node: u32, exit: Exit) -> Output {
-    Output::Send(FromRunner::Ended { key: key(node), end: end(exit) })
+    Output::Send(FromRunner::Ended { key: key(node), end: end(exit), next: None })
 }
 
 fn starts(out: &[Output]) -> usize {
@@ -191,4 +192,61 @@ fn outcomes_of_an_earlier_runner_are_known() {
     machine.step(now, Input::HolderConnected, &mut out);
     machine.step(now, Input::Frame(ToRunner::Hello { protocol: RUNNER_PROTOCOL, build: "b".into() }), &mut out);
     assert_eq!(out[1..], [ended(4, Exit::Exited(0))]);
+}
+
+fn waiting(node: u32) -> ToRunner {
+    let ToRunner::Spawn(mut spawn) = spawn(node, Some(7)) else { unreachable!("it spawns") };
+    spawn.waits = true;
+    ToRunner::Spawn(spawn)
+}
+
+fn started(outputs: &[Output]) -> Vec<u32> {
+    let node = |output: &Output| match output {
+        Output::StartProcess(spawn) => Some(spawn.key.node.0),
+        _ => None,
+    };
+    outputs.iter().filter_map(node).collect()
+}
+
+#[test]
+fn each_end_starts_the_next_that_waits_and_says_so() {
+    let mut world = World::connected();
+    assert_eq!(started(&world.frame(spawn(1, None))), [1]);
+    for node in [4, 2, 3] {
+        assert_eq!(world.frame(waiting(node)), [], "it has no place yet");
+        assert_eq!(world.frame(waiting(node)), [], "told twice");
+    }
+    assert_eq!(world.machine.waiting(), 3);
+    let outputs = world.exited(1, Exit::Exited(0));
+    let told = FromRunner::Ended { key: key(1), end: end(Exit::Exited(0)), next: Some(key(4)) };
+    assert_eq!((&outputs[0], started(&outputs)), (&Output::Send(told), vec![4]));
+    assert_eq!(started(&world.frame(ToRunner::Start { key: key(3) })), [3], "another place is free");
+    assert_eq!(world.frame(ToRunner::Start { key: key(3) }), [], "it runs");
+    assert_eq!(started(&world.exited(4, Exit::Exited(1))), [2]);
+    assert_eq!(started(&world.exited(2, Exit::Exited(0))), [] as [u32; 0]);
+}
+
+#[test]
+fn the_deadline_of_one_that_waited_counts_from_its_start() {
+    let mut world = World::connected();
+    world.frame(spawn(1, None));
+    world.frame(waiting(2));
+    assert_eq!(world.tick_at(100), []);
+    world.exited(1, Exit::Exited(0));
+    assert_eq!(world.tick_at(106), []);
+    assert_eq!(world.tick_at(107), [Output::Signal(key(2), Signal::Term)]);
+}
+
+#[test]
+fn one_that_waits_is_killed_without_a_start_and_forgotten_without_a_holder() {
+    let mut world = World::connected();
+    world.frame(spawn(1, None));
+    world.frame(waiting(2));
+    world.frame(waiting(3));
+    let outputs = world.kill(2, 5);
+    assert!(matches!(&outputs[..], [Output::Send(FromRunner::Ended { end, next: None, .. })]
+        if end.exit == Exit::Cancelled && end.started_at.is_none()));
+    world.step(Input::HolderLost);
+    assert_eq!(world.machine.known().collect::<Vec<_>>(), [&key(1), &key(2)]);
+    assert_eq!(started(&world.exited(1, Exit::Exited(0))), [] as [u32; 0]);
 }

@@ -29,6 +29,10 @@ const LONELY_US: i64 = 10 * Time::SECOND_US;
 const LOOK_US: i64 = Time::SECOND_US;
 /// How often what could not be done is tried again.
 const AGAIN_US: i64 = 20_000;
+/// While so many attempts wait for their places here, the holder need not hear of each end at once: it is woken once for several.
+const STOCK: usize = 4;
+/// Nor does it have to wait longer than this.
+const REPORT_US: i64 = 2_000;
 /// After an end we look for orphans at most so often: one that hides its environment stays until the next start's sweep.
 const ORPHAN_LOOKS: u32 = 100;
 
@@ -112,6 +116,8 @@ struct Holder {
     stream: UnixStream,
     incoming: Incoming,
     outgoing: Vec<u8>,
+    /// When the first of what is outgoing may wait no longer.
+    due_us: i64,
     hang_up: bool,
 }
 
@@ -194,7 +200,13 @@ impl Shell {
         let again = !self.groups.is_empty() || self.orphan_looks > 0 || !self.unpersisted.is_empty();
         let pool = self.machinery.pool.as_ref().is_some_and(Pool::is_restless).then_some(LOOK_US);
         let lonely = (!greeted).then_some(LOOK_US);
-        due.into_iter().chain(again.then_some(AGAIN_US)).chain(pool).chain(lonely).min()
+        let holder = self.holder.as_ref().filter(|holder| !holder.outgoing.is_empty() && !self.may_send(holder));
+        let report = holder.map(|holder| (holder.due_us - self.clock.now.clock_us).max(0));
+        due.into_iter().chain(again.then_some(AGAIN_US)).chain(pool).chain(lonely).chain(report).min()
+    }
+
+    fn may_send(&self, holder: &Holder) -> bool {
+        self.machine.waiting() < STOCK || holder.due_us <= self.clock.now.clock_us || holder.hang_up
     }
 
     fn poll(&self, timeout_us: Option<i64>) -> io::Result<Ready> {
@@ -203,7 +215,8 @@ impl Shell {
         fds.push(PollFd::new(&self.listener, PollFlags::IN));
         meaning.push(Source::Listener);
         if let Some(holder) = &self.holder {
-            let write = if holder.outgoing.is_empty() { PollFlags::empty() } else { PollFlags::OUT };
+            let write =
+                if holder.outgoing.is_empty() || !self.may_send(holder) { PollFlags::empty() } else { PollFlags::OUT };
             fds.push(PollFd::new(&holder.stream, PollFlags::IN | write));
             meaning.push(Source::Holder);
         }
@@ -282,7 +295,10 @@ impl Shell {
         for frame in frames {
             self.step(Input::Frame(frame));
         }
-        if let Some(holder) = &mut self.holder {
+        let may_send = self.holder.as_ref().is_some_and(|holder| self.may_send(holder));
+        if let Some(holder) = &mut self.holder
+            && may_send
+        {
             alive &= holder.send().is_ok() && !(holder.hang_up && holder.outgoing.is_empty());
         }
         if !alive {
@@ -302,7 +318,8 @@ impl Shell {
             }
             // Whatever kept it from leaving before this holder came (an outcome that could not be written): now it stays.
             self.leaving = false;
-            self.holder = Some(Holder { stream, incoming: Incoming::default(), outgoing: Vec::new(), hang_up: false });
+            self.holder =
+                Some(Holder { stream, incoming: Incoming::default(), outgoing: Vec::new(), due_us: 0, hang_up: false });
             self.step(Input::HolderConnected);
         }
     }
@@ -318,10 +335,11 @@ impl Shell {
     fn perform(&mut self, output: Output) {
         match output {
             Output::Send(frame) => {
-                if let Some(holder) = &mut self.holder
-                    && frame::encode(&frame, &mut holder.outgoing).is_err()
-                {
-                    holder.hang_up = true;
+                if let Some(holder) = &mut self.holder {
+                    if holder.outgoing.is_empty() {
+                        holder.due_us = self.clock.now.clock_us + REPORT_US;
+                    }
+                    holder.hang_up |= frame::encode(&frame, &mut holder.outgoing).is_err();
                 }
             }
             Output::HangUp => {

@@ -238,7 +238,8 @@ impl World {
     }
 
     pub fn launch(&self, launch: &Launch) {
-        self.local().launch(launch.clone(), &self.epoch);
+        self.local().launch(launch.clone(), &self.epoch, false);
+        self.local().flush();
     }
 
     /// Waits for the word `started`, which the task prints first.

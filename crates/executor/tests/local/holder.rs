@@ -54,7 +54,7 @@ fn outcomes_are_kept_while_there_is_no_holder() {
     assert_ne!(world.epoch, epoch);
     assert_eq!(world.known, std::slice::from_ref(&launch.key));
     // Placed in the old epoch, and known all the same.
-    world.local().launch(launch.clone(), &epoch);
+    world.local().launch(launch.clone(), &epoch, false);
     let outcome = world.ended(&launch.key);
     assert_eq!((outcome.exit, outcome.result.as_deref()), (Exit::Exited(4), Some("done")));
     world.local().acknowledge(&launch.key);
@@ -150,7 +150,7 @@ fn a_killed_init_is_a_lost_attempt() {
 fn another_epoch_is_lost() {
     let mut world = World::new();
     let launch = world.sh(Standard, "true");
-    world.local().launch(launch.clone(), &model::input::Epoch("another".into()));
+    world.local().launch(launch.clone(), &model::input::Epoch("another".into()), false);
     assert!(matches!(world.ended(&launch.key).exit, Exit::Lost(_)));
 }
 

@@ -1,0 +1,93 @@
+//! Attempts whose start is decided before they have a place: the next places are theirs.
+//! It must never promise what the end of any other attempt of the run would not be room for.
+
+use super::queue::Shape;
+use super::{Admission, Part, Placed};
+use alloc::vec::Vec;
+use model::attempt::Amounts;
+use model::{AttemptKey, RunId};
+
+/// What an attempt has whose start is decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    Placed,
+    /// One of the next places that become free is its own.
+    Ahead,
+}
+
+impl Admission {
+    /// Promises the next places to wishes, until so many have the promise: while one run alone wants places, and each wish is for
+    /// what every placed attempt has. Any end is room for the next of them then.
+    pub fn ahead(&mut self, many: usize) -> Vec<AttemptKey> {
+        let mut promised = Vec::new();
+        while self.ahead.len() < many
+            && let Some((key, part)) = self.next_alike()
+        {
+            self.withdraw(&key);
+            self.ahead.push_back((key.clone(), part));
+            promised.push(key);
+        }
+        promised
+    }
+
+    fn next_alike(&self) -> Option<(AttemptKey, Part)> {
+        let mut active = self.runs.values().filter(|of_run| of_run.is_active());
+        let (Some(of_run), None) = (active.next(), active.next()) else { return None };
+        let (_, shape, key) = of_run.heads().next()?;
+        let part = shape.part(&self.capacity());
+        let parts = self.placed.values().map(|placed| &placed.part).chain(self.ahead.iter().map(|(_, part)| part));
+        let alike = !self.placed.is_empty() && part.gpus == 0 && parts.into_iter().all(|other| *other == part);
+        alike.then(|| (key.clone(), part))
+    }
+
+    /// Those that now have what was promised to them.
+    pub fn promote(&mut self) -> Vec<AttemptKey> {
+        let mut promoted = Vec::new();
+        while let Some((key, part)) = self.ahead.front()
+            && self.has_room(&key.run, part)
+            && let Some((key, part)) = self.ahead.pop_front()
+        {
+            self.put(key.clone(), Placed { part, gpus: Vec::new() });
+            promoted.push(key);
+        }
+        promoted
+    }
+
+    /// One that had a promise runs in the place of another, which has ended.
+    pub fn pass(&mut self, from: &AttemptKey, to: &AttemptKey) {
+        let Some((_, part)) = self.ahead.iter().find(|(key, _)| key == to) else { return };
+        let part = *part;
+        self.release(from);
+        self.withdraw(to);
+        self.put(to.clone(), Placed { part, gpus: Vec::new() });
+    }
+
+    /// The place of an attempt whose start was decided before: it has one, takes one if there is room or if devices are its own,
+    /// or has the promise of one.
+    pub fn settle(&mut self, key: &AttemptKey, requests: &Amounts, gpus: &[u32]) -> Settled {
+        let part = Shape::of(requests).part(&self.capacity());
+        if self.placed.contains_key(key) || !gpus.is_empty() || self.has_room(&key.run, &part) {
+            self.occupy(key, requests, gpus);
+            return Settled::Placed;
+        }
+        if !self.is_ahead(key) {
+            self.withdraw(key);
+            self.ahead.push_back((key.clone(), part));
+        }
+        Settled::Ahead
+    }
+
+    pub(super) fn is_ahead(&self, key: &AttemptKey) -> bool {
+        self.ahead.iter().any(|(other, _)| other == key)
+    }
+
+    /// Attempts that have a place.
+    pub fn placed(&self) -> usize {
+        self.placed.len()
+    }
+
+    fn has_room(&self, run: &RunId, part: &Part) -> bool {
+        let (placed, jobs) = self.runs.get(run).map_or((0, None), |of_run| (of_run.placed, of_run.jobs));
+        placed < jobs.unwrap_or(self.own.slots) && self.fits(&self.capacity(), part)
+    }
+}
