@@ -77,6 +77,15 @@ impl From<driver::encode::Unreadable> for Fault {
     }
 }
 
+impl From<driver::encode::ReadError> for Fault {
+    fn from(error: driver::encode::ReadError) -> Self {
+        match error {
+            driver::encode::ReadError::Store(error) => error.into(),
+            driver::encode::ReadError::Log(error) => error.into(),
+        }
+    }
+}
+
 impl From<artifacts::ArtifactError> for Fault {
     fn from(error: artifacts::ArtifactError) -> Self {
         Self::machine(error)

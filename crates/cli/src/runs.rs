@@ -3,7 +3,7 @@
 
 use crate::exit_codes::Fault;
 use crate::wire::Place;
-use driver::encode::decode_log;
+use driver::encode::{decode_log, read_log};
 use driver::protocol::{Held, Places, Reply, Request};
 use driver::{Client, ClientError};
 use model::event::Recorded;
@@ -110,10 +110,17 @@ impl Runs {
         }
     }
 
-    /// A run's log.
-    pub fn events(&self, run: &RunId) -> Result<Vec<Recorded>, Fault> {
-        let entries = self.reader.read_log(&LogId::run(run.0.clone()), 0, usize::MAX)?;
-        Ok(decode_log(&run.0, &entries)?)
+    /// Gives each event of a run's log, as it is read.
+    pub fn events(&self, run: &RunId, each: impl FnMut(Recorded)) -> Result<(), Fault> {
+        read_log(&self.reader, run, each)?;
+        Ok(())
+    }
+
+    /// A run's state.
+    pub fn state(&self, run: &RunId) -> Result<engine::State, Fault> {
+        let mut state = engine::State::default();
+        self.events(run, |event| engine::evolve(&mut state, &event))?;
+        Ok(state)
     }
 
     /// What was run, by whom, from what; `None` if its log does not begin with it.
@@ -125,7 +132,9 @@ impl Runs {
 
     /// A run's history.
     pub fn history(&self, run: &RunId) -> Result<History, Fault> {
-        Ok(History::fold(&self.events(run)?))
+        let mut history = History::default();
+        self.events(run, |event| history.apply(&event))?;
+        Ok(history)
     }
 }
 

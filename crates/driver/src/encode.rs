@@ -2,7 +2,9 @@
 //! It must never change what an old entry means.
 
 use crate::soundness::{self, Unsound};
+use model::RunId;
 use model::event::Recorded;
+use store::{LogId, Reader, StoreError};
 
 /// An entry of a log cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +15,15 @@ pub struct Unreadable {
     run: String,
     number: u64,
     what: String,
+}
+
+/// A log cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Log(#[from] Unreadable),
 }
 
 /// An event as an entry.
@@ -50,6 +61,32 @@ pub fn decode_log(run: &str, entries: &[Vec<u8>]) -> Result<Vec<Recorded>, Unrea
         Ok(()) => Ok(events),
         Err(Unsound { number, what }) => Err(Unreadable { run: run.into(), number, what }),
     }
+}
+
+/// Entries that are in memory at once.
+const PIECE: usize = 4096;
+
+/// Reads a log piece by piece, and gives its events one by one, each checked against those before it. Answers how many there were.
+///
+/// # Errors
+/// The store cannot be read, or an event is not what `encode` writes or does not fit those before it.
+pub fn read_log(reader: &Reader, run: &RunId, mut each: impl FnMut(Recorded)) -> Result<u64, ReadError> {
+    let log = LogId::run(run.0.clone());
+    let (mut sound, mut number) = (soundness::Log::default(), 0);
+    let unsound = |Unsound { number, what }| Unreadable { run: run.0.clone(), number, what };
+    loop {
+        let entries = reader.read_log(&log, number, PIECE)?;
+        for recorded in decode(&run.0, number, &entries)? {
+            sound.follow(&recorded).map_err(unsound)?;
+            each(recorded);
+        }
+        number += entries.len() as u64;
+        if entries.len() < PIECE {
+            break;
+        }
+    }
+    sound.end().map_err(unsound)?;
+    Ok(number)
 }
 
 #[cfg(test)]

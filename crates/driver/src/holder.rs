@@ -3,10 +3,10 @@
 
 use crate::clock::{self, Seeds};
 use crate::connection::{self, Asked, Desk, Door, Wish};
-use crate::encode::{decode_log, encode};
+use crate::encode::{encode, read_log};
 use crate::home::{Home, HomeLock};
 use crate::protocol::{Held, Reply, Status};
-use crate::pump::{Batch, BatchId, Denied, In, Out, Pump, RunAppend, Ticket, WINDOW_US};
+use crate::pump::{Batch, BatchId, Denied, Folded, In, Out, Pump, RunAppend, Ticket, WINDOW_US};
 use crate::reload::Reloads;
 use crate::watch::Board;
 use engine::State;
@@ -14,7 +14,6 @@ use engine::admission::Capacity;
 use executor::variables::{self, Variables};
 use executor::{Executor, ExecutorEvent};
 use model::command::KillReason;
-use model::event::Recorded;
 use model::limits::GRACE_SECONDS;
 use model::row::{Cell, RowChange};
 use model::{Content, Event, Exit, Input, RunId};
@@ -177,17 +176,17 @@ fn make_rows_again(opened: &StoreOpened) -> Result<(), StoreError> {
     }
     let (mut runs, mut references) = (Vec::new(), Vec::new());
     for summary in opened.reader.logs(LogKind::Run)? {
-        let entries = opened.reader.read_log(&LogId::run(summary.id.clone()), 0, usize::MAX);
-        // A log that cannot be read is told by whoever looks at it; the others are listed.
-        let Ok(entries) = entries else { continue };
-        let Ok(events) = decode_log(&summary.id, &entries) else { continue };
         let id = RunId(summary.id);
-        let mut row = RunRow::default();
-        for event in &events {
-            row.apply(event);
-            references.extend(refs(&id, event));
+        let (mut row, mut named) = (RunRow::default(), Vec::new());
+        let read = read_log(&opened.reader, &id, |event| {
+            row.apply(&event);
+            named.extend(refs(&id, &event));
+        });
+        // A log that cannot be read is told by whoever looks at it; the others are listed.
+        if read.is_ok() {
+            references.extend(named);
+            runs.extend(row.change());
         }
-        runs.extend(row.change());
     }
     for (table, rows) in [(&RUNS, runs), (&REFS, references)] {
         if opened.stale_tables.contains(&table.name) {
@@ -228,7 +227,7 @@ impl Holder {
             let run = RunId(id);
             // One log that cannot be read does not keep the others from going on.
             match self.read(&run) {
-                Ok(events) => loads.push(In::Load { run, events, resumed: false }),
+                Ok(log) => loads.push(In::Load { run, log, resumed: false }),
                 Err(why) => {
                     executor::own_log::say(format!("run {run} is left alone: {why}"));
                     loads.push(In::Unreadable { run, why });
@@ -241,10 +240,10 @@ impl Holder {
         Ok(())
     }
 
-    fn read(&self, run: &RunId) -> Result<Vec<Recorded>, String> {
-        let entries =
-            self.reader.read_log(&LogId::run(run.0.clone()), 0, usize::MAX).map_err(|error| error.to_string())?;
-        decode_log(&run.0, &entries).map_err(|error| error.to_string())
+    fn read(&self, run: &RunId) -> Result<Box<Folded>, String> {
+        let mut log = Box::new(Folded::default());
+        read_log(&self.reader, run, |event| log.apply(&event)).map_err(|error| error.to_string())?;
+        Ok(log)
     }
 
     fn serve(&mut self, inbox: &Receiver<Job>, desk: &Desk) -> ExitCode {
@@ -540,7 +539,7 @@ impl Holder {
     fn reload_now(&mut self, run: &RunId) -> Option<In> {
         let resumed = self.reloads.take(run)?;
         match self.read(run) {
-            Ok(events) => Some(self.load_again(run.clone(), events, resumed)),
+            Ok(log) => Some(self.load_again(run.clone(), log, resumed)),
             Err(_) => {
                 self.reloads.put_back(run.clone(), resumed, clock::now());
                 None
@@ -548,12 +547,12 @@ impl Holder {
         }
     }
 
-    fn load_again(&self, run: RunId, events: Vec<Recorded>, resumed: bool) -> In {
-        if events.is_empty() {
+    fn load_again(&self, run: RunId, log: Box<Folded>, resumed: bool) -> In {
+        if log.events() == 0 {
             // It was never created.
             variables::forget(self.home.executor(), &run);
         }
-        In::Load { run, events, resumed }
+        In::Load { run, log, resumed }
     }
 
     /// Folds runs again whose logs did not follow.
@@ -561,7 +560,7 @@ impl Holder {
         let now = clock::now();
         for (run, resumed) in self.reloads.take_due(now) {
             match self.read(&run) {
-                Ok(events) => self.step(vec![self.load_again(run, events, resumed)]),
+                Ok(log) => self.step(vec![self.load_again(run, log, resumed)]),
                 Err(why) => {
                     executor::own_log::say(format!("holder: {why}"));
                     self.reloads.put_back(run, resumed, now);

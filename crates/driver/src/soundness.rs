@@ -3,7 +3,7 @@
 //! It must never judge whether a rule would have made these events: an older build may have had other rules.
 
 use model::event::{LoopOpened, NodeAdded, NodeEnded, Placement, Recorded};
-use model::plan::{Body, Plan, Target, Task};
+use model::plan::{Body, Plan, Target, Task, Template};
 use model::{Event, NodeId, NodeKind, TemplateId};
 
 /// The first event that does not fit: its number, and why.
@@ -18,25 +18,17 @@ pub struct Unsound {
 /// # Errors
 /// The first event that does not fit.
 pub fn check(events: &[Recorded]) -> Result<(), Unsound> {
-    let Some(first) = events.first() else { return Ok(()) };
-    let wrong = |number: usize, what: String| Unsound { number: number as u64, what };
-    let Event::RunCreated(record) = &first.event else {
-        return Err(wrong(0, format!("a log begins with RunCreated, and not with {}", first.event.kind())));
-    };
-    let mut log = Log { plan: &record.plan, nodes: Vec::new(), called: None };
-    log.check_plan().map_err(|what| wrong(0, what))?;
-    for (number, recorded) in events.iter().enumerate().skip(1) {
-        log.take(&recorded.event).map_err(|what| wrong(number, format!("{}: {what}", recorded.event.kind())))?;
-    }
-    match log.called {
-        Some(_) => Err(wrong(events.len() - 1, "CallAdded: the node that it calls for is missing".into())),
-        None => Ok(()),
-    }
+    let mut log = Log::default();
+    events.iter().try_for_each(|event| log.follow(event))?;
+    log.end()
 }
 
-/// What the events so far have made.
-struct Log<'a> {
-    plan: &'a Plan,
+/// What the events so far have made: a log that is read piece by piece is checked on the way.
+#[derive(Default)]
+pub struct Log {
+    events: u64,
+    /// For each template, how many tasks its DAG has; `None` for what is no DAG.
+    templates: Vec<Option<usize>>,
     nodes: Vec<Known>,
     /// A call whose node comes next.
     called: Option<NodeId>,
@@ -49,10 +41,43 @@ struct Known {
     ended: bool,
 }
 
-impl Log<'_> {
-    fn check_plan(&self) -> Result<(), String> {
-        self.template(Some(self.plan.entrypoint))?;
-        let tasks = self.plan.templates.iter().flat_map(|template| match &template.body {
+impl Log {
+    /// Checks the next event.
+    ///
+    /// # Errors
+    /// It does not fit those before it.
+    pub fn follow(&mut self, recorded: &Recorded) -> Result<(), Unsound> {
+        let (number, kind) = (self.events, recorded.event.kind());
+        self.events += 1;
+        let checked = match &recorded.event {
+            Event::RunCreated(record) if number == 0 => self.begin(&record.plan),
+            _ if number == 0 => Err(format!("a log begins with RunCreated, and not with {kind}")),
+            event => self.take(event).map_err(|what| format!("{kind}: {what}")),
+        };
+        checked.map_err(|what| Unsound { number, what })
+    }
+
+    /// Checks that the log may end here.
+    ///
+    /// # Errors
+    /// Its last event needs another one behind it.
+    pub fn end(&self) -> Result<(), Unsound> {
+        let missing = || "CallAdded: the node that it calls for is missing".to_string();
+        self.called.map_or(Ok(()), |_| Err(Unsound { number: self.events - 1, what: missing() }))
+    }
+
+    fn begin(&mut self, plan: &Plan) -> Result<(), String> {
+        let tasks = |template: &Template| match &template.body {
+            Body::Dag(dag) => Some(dag.tasks.len()),
+            _ => None,
+        };
+        self.templates = plan.templates.iter().map(tasks).collect();
+        self.check_plan(plan)
+    }
+
+    fn check_plan(&self, plan: &Plan) -> Result<(), String> {
+        self.template(Some(plan.entrypoint))?;
+        let tasks = plan.templates.iter().flat_map(|template| match &template.body {
             Body::Steps(groups) => groups.iter().flatten().collect::<Vec<&Task>>(),
             Body::Dag(dag) => dag.tasks.iter().collect(),
             _ => Vec::new(),
@@ -155,16 +180,13 @@ impl Log<'_> {
 
     fn template(&self, template: Option<TemplateId>) -> Result<(), String> {
         match template {
-            Some(id) if id.0 as usize >= self.plan.templates.len() => Err(format!("there is no template {}", id.0)),
+            Some(id) if id.0 as usize >= self.templates.len() => Err(format!("there is no template {}", id.0)),
             _ => Ok(()),
         }
     }
 
     /// How many tasks the DAG of a template has.
     fn tasks(&self, template: Option<TemplateId>) -> Option<usize> {
-        match &self.plan.templates.get(template?.0 as usize)?.body {
-            Body::Dag(dag) => Some(dag.tasks.len()),
-            _ => None,
-        }
+        *self.templates.get(template?.0 as usize)?
     }
 }

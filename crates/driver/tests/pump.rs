@@ -2,7 +2,7 @@
 //! up to the start of its first attempt.
 
 use driver::encode::decode;
-use driver::pump::{Denied, In, Out, Pump, WINDOW_US};
+use driver::pump::{Denied, Folded, In, Out, Pump, WINDOW_US};
 use engine::admission::Capacity;
 use model::event::Recorded;
 use model::input::{Epoch, Shutdown};
@@ -45,7 +45,7 @@ impl World {
     }
 
     fn load(&self) -> In {
-        In::Load { run: self.run.clone(), events: self.events.clone(), resumed: true }
+        In::Load { run: self.run.clone(), log: Box::new(Folded::of(&self.events)), resumed: true }
     }
 
     fn connected(&self, epoch: Epoch, known: &[&AttemptKey]) -> In {
@@ -148,7 +148,7 @@ fn a_run_that_was_never_created_is_gone_after_the_reload() {
     let outs = {
         let run = world.run.clone();
         let shutdown = world.terminate();
-        world.step(vec![In::Load { run, events: Vec::new(), resumed: true }, shutdown])
+        world.step(vec![In::Load { run, log: Box::default(), resumed: true }, shutdown])
     };
     assert!(matches!(&outs[..], [Out::Answer { result: Err(Denied::Refused(Refusal::NoRun)), .. }]), "{outs:?}");
 }

@@ -5,7 +5,7 @@ use crate::happening::{Ask, Happening, Side};
 use crate::local::Local;
 use crate::options::{MS, SECOND};
 use crate::world::World;
-use driver::pump::{Batch, Denied, In, Out, Pump, Ticket};
+use driver::pump::{Batch, Denied, Folded, In, Out, Pump, Ticket};
 use engine::admission::Capacity;
 use model::{AttemptKey, Command, Event, RunId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -52,7 +52,7 @@ impl World {
             .iter()
             .map(|run| In::Load {
                 run: run.clone(),
-                events: self.disk.events(run).to_vec(),
+                log: Box::new(Folded::of(self.disk.events(run))),
                 resumed: self.options.server,
             })
             .collect();
@@ -210,8 +210,8 @@ impl World {
     pub(crate) fn reload(&mut self, run: RunId) {
         let Some(holder) = &mut self.holder else { return };
         let Some(resumed) = holder.reloading.remove(&run) else { return };
-        let events = self.disk.events(&run).to_vec();
-        self.step_pump(vec![In::Load { run, events, resumed }]);
+        let log = Box::new(Folded::of(self.disk.events(&run)));
+        self.step_pump(vec![In::Load { run, log, resumed }]);
     }
 
     fn write(&mut self, batch: Batch) {
@@ -277,7 +277,7 @@ pub(crate) fn is_over(state: &engine::State) -> bool {
 
 fn input_line(input: &In) -> String {
     match input {
-        In::Load { run, events, resumed } => format!("load {run} of {} events, resumed {resumed}", events.len()),
+        In::Load { run, log, resumed } => format!("load {run} of {} events, resumed {resumed}", log.events()),
         In::Wish { ticket, run, input } => {
             let what = match input {
                 model::Input::Submit(_) => "submit".into(),

@@ -30,6 +30,10 @@ pub struct History {
     pub globals: Outputs,
     /// How many events were folded: the number of the next one.
     pub events: u64,
+    /// The last of each that came: nodes that have the same share it.
+    last_inputs: Arc<Inputs>,
+    last_outputs: Arc<Outputs>,
+    no_outputs: Arc<Outputs>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -44,8 +48,8 @@ pub struct NodeView {
     pub boundary: Option<NodeId>,
     pub place: Placement,
     pub site: Option<Site>,
-    pub inputs: Inputs,
-    pub outputs: Outputs,
+    pub inputs: Arc<Inputs>,
+    pub outputs: Arc<Outputs>,
     pub retried: bool,
     pub added_at: Time,
     pub started_at: Option<Time>,
@@ -131,10 +135,13 @@ impl History {
                 view.attempts.push(AttemptView::new(*n));
             }
             Event::NodeEnded(ended) => {
+                if ended.outputs != *self.last_outputs {
+                    self.last_outputs = Arc::new(ended.outputs.clone());
+                }
                 let view = &mut self.nodes[ended.node.index()];
                 view.phase = ended.phase;
                 view.message.clone_from(&ended.message);
-                view.outputs = ended.outputs.clone();
+                view.outputs = self.last_outputs.clone();
                 view.ended_at = Some(at);
                 self.export(&ended.outputs);
             }
@@ -178,6 +185,9 @@ impl History {
             // A back-off is over.
             parent.message.clear();
         }
+        if added.inputs != *self.last_inputs {
+            self.last_inputs = Arc::new(added.inputs.clone());
+        }
         self.nodes.push(NodeView {
             id: added.node,
             name: added.name.as_str().into(),
@@ -189,8 +199,8 @@ impl History {
             boundary: added.boundary,
             place: added.place.clone(),
             site: added.site,
-            inputs: added.inputs.clone(),
-            outputs: Outputs::default(),
+            inputs: self.last_inputs.clone(),
+            outputs: self.no_outputs.clone(),
             retried: added.retried,
             added_at: at,
             started_at: (!is_leaf).then_some(at),

@@ -30,18 +30,34 @@ pub fn run(args: &EventsArgs, place: &Place) -> Done {
     let found = runs.find(&args.run)?;
     let mut out = io::BufWriter::new(io::stdout().lock());
     if args.output.is_some() {
-        for entry in runs.reader.read_log(&LogId::run(found.id.0.clone()), 0, usize::MAX)? {
-            out.write_all(&entry)?;
-            out.write_all(b"\n")?;
+        let (log, mut number) = (LogId::run(found.id.0.clone()), 0);
+        loop {
+            let entries = runs.reader.read_log(&log, number, PIECE)?;
+            for entry in &entries {
+                out.write_all(entry)?;
+                out.write_all(b"\n")?;
+            }
+            number += entries.len() as u64;
+            if entries.len() < PIECE {
+                break;
+            }
         }
     } else {
-        for (number, recorded) in runs.events(&found.id)?.iter().enumerate() {
-            line(&mut out, number, recorded)?;
-        }
+        let (mut number, mut written) = (0, Ok(()));
+        runs.events(&found.id, |recorded| {
+            if written.is_ok() {
+                written = line(&mut out, number, &recorded);
+            }
+            number += 1;
+        })?;
+        written?;
     }
     out.flush()?;
     Ok(ExitCode::SUCCESS)
 }
+
+/// Entries that are in memory at once.
+const PIECE: usize = 4096;
 
 /// Names of what an attempt wrote that are printed: the largest.
 const WRITTEN_MAX: usize = 3;

@@ -18,6 +18,7 @@ use model::planted::{self, Bug};
 use model::record::EnvironmentLock;
 use model::row::RowChange;
 use model::{AttemptKey, Command, Exit, Input, Launch, Outcome, Refusal, RunId, Time};
+pub use run::Folded;
 use run::Run;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,7 +34,7 @@ pub enum In {
     /// attempts.
     Load {
         run: RunId,
-        events: Vec<Recorded>,
+        log: Box<Folded>,
         resumed: bool,
     },
     /// A run whose log this build cannot read: it is left alone, and so is what runs of it.
@@ -248,7 +249,7 @@ impl Pump {
 
     fn take(&mut self, input: In, out: &mut Vec<Out>) {
         match input {
-            In::Load { run, events, resumed } => self.load(run, &events, resumed, out),
+            In::Load { run, log, resumed } => self.load(run, *log, resumed, out),
             In::Unreadable { run, why } => {
                 self.away.insert(run.clone());
                 self.unreadable.insert(run, why);
@@ -264,16 +265,16 @@ impl Pump {
         }
     }
 
-    fn load(&mut self, id: RunId, events: &[Recorded], resumed: bool, out: &mut Vec<Out>) {
+    fn load(&mut self, id: RunId, log: Folded, resumed: bool, out: &mut Vec<Out>) {
         self.away.remove(&id);
         self.admission.forget(&id);
         let ahead: BTreeSet<AttemptKey> = self.ahead.keys().filter(|key| key.run == id).cloned().collect();
         self.ahead.retain(|key, _| key.run != id);
-        if events.is_empty() {
+        if log.events() == 0 {
             // It was never created: there is nothing to go on with.
             return;
         }
-        let run = Run::load(events, resumed);
+        let run = Run::load(log, resumed);
         let mut owed = engine::outstanding(&run.state);
         // What has a place has it before what waits for one.
         owed.sort_by_key(|command| matches!(command, Command::Launch { launch, .. } if ahead.contains(&launch.key)));

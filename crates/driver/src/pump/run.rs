@@ -44,6 +44,45 @@ pub(super) struct Run {
     ends: Vec<(NodeId, u32)>,
 }
 
+/// A run's log, folded: what a run in memory is made of after a start. It is folded as it is read, and not kept.
+#[derive(Clone, Debug, Default)]
+pub struct Folded {
+    state: State,
+    row: RunRow,
+    may_call: bool,
+    callers: BTreeSet<NodeId>,
+    events: u64,
+}
+
+impl Folded {
+    pub fn of<'a>(events: impl IntoIterator<Item = &'a Recorded>) -> Self {
+        let mut folded = Self::default();
+        events.into_iter().for_each(|event| folded.apply(event));
+        folded
+    }
+
+    /// Takes the next event of a sound log.
+    pub fn apply(&mut self, event: &Recorded) {
+        evolve(&mut self.state, event);
+        self.row.apply(event);
+        self.events += 1;
+        note(event, &mut self.may_call, &mut self.callers);
+    }
+
+    pub fn events(&self) -> u64 {
+        self.events
+    }
+}
+
+/// Who calls, and whether anybody may.
+fn note(recorded: &Recorded, may_call: &mut bool, callers: &mut BTreeSet<NodeId>) {
+    match &recorded.event {
+        Event::CallAdded(call) => drop(callers.insert(call.parent)),
+        Event::RunCreated(record) => *may_call = record.plan.templates.iter().any(is_dynamic),
+        _ => {}
+    }
+}
+
 impl Run {
     pub fn new() -> Self {
         Self {
@@ -66,17 +105,9 @@ impl Run {
         }
     }
 
-    pub fn load(events: &[Recorded], resumed: bool) -> Self {
-        let mut run = Self::new();
-        for event in events {
-            evolve(&mut run.state, event);
-            run.row.apply(event);
-            run.note(event);
-        }
-        run.resumed = resumed;
-        run.durable = events.len() as u64;
-        run.decided = run.durable;
-        run
+    pub fn load(log: Folded, resumed: bool) -> Self {
+        let Folded { state, row, may_call, callers, events } = log;
+        Self { state, row, may_call, callers, resumed, durable: events, decided: events, ..Self::new() }
     }
 
     /// Decides an input. Returns commands that may go at once: a wish for a place stays in this process, and what comes of it
@@ -115,11 +146,7 @@ impl Run {
     }
 
     fn note(&mut self, recorded: &Recorded) {
-        match &recorded.event {
-            Event::CallAdded(call) => drop(self.callers.insert(call.parent)),
-            Event::RunCreated(record) => self.may_call = record.plan.templates.iter().any(is_dynamic),
-            _ => {}
-        }
+        note(recorded, &mut self.may_call, &mut self.callers);
     }
 
     /// The run may start attempts as soon as what was decided so far is durable.
