@@ -425,7 +425,7 @@ impl Holder {
                 self.executor.kill(&key, grace_s, exit);
             }
             Out::Acknowledge(key) => self.executor.acknowledge(&key),
-            Out::Prepare { requirements } => self.prepare(requirements),
+            Out::Prepare { run, requirements } => self.prepare(run, requirements),
             // No executor carries calls yet: dynamic nodes come with the Python front end.
             Out::Return { .. } => {}
             Out::Answer { ticket, result } => self.answer(ticket, result),
@@ -509,15 +509,15 @@ impl Holder {
         Ok(())
     }
 
-    fn prepare(&self, requirements: Vec<String>) {
+    fn prepare(&self, run: RunId, requirements: Vec<String>) {
         let jobs = self.jobs.clone();
         let progress = self.jobs.clone();
-        let wanted = requirements.clone();
+        let (wanted, of, for_run) = (requirements.clone(), run.clone(), run.clone());
         let done = move |result: Result<model::record::EnvironmentLock, String>| {
-            let _ = jobs.send(Job::In(In::Prepared { requirements: wanted, result: result.map(Box::new) }));
+            let _ = jobs.send(Job::In(In::Prepared { run: of, requirements: wanted, result: result.map(Box::new) }));
         };
-        let tell = move |line: &str| drop(progress.send(Job::Notice(None, line.to_string())));
-        self.executor.prepare(&requirements, Box::new(done), Box::new(tell));
+        let tell = move |line: &str| drop(progress.send(Job::Notice(Some(for_run.clone()), line.to_string())));
+        self.executor.prepare(&run, &requirements, Box::new(done), Box::new(tell));
     }
 
     fn answer(&mut self, ticket: Ticket, result: Result<(), Denied>) {

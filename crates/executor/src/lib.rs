@@ -3,7 +3,7 @@
 #![warn(clippy::print_stderr)]
 
 pub mod argosay;
-mod environment;
+pub mod environment;
 pub mod home;
 pub mod images;
 pub mod kept;
@@ -27,7 +27,7 @@ pub use runner::close_inherited;
 use model::attempt::{Launch, Outcome};
 use model::input::Epoch;
 use model::record::EnvironmentLock;
-use model::{AttemptKey, Exit};
+use model::{AttemptKey, Exit, RunId};
 
 /// What an executor reports. It comes from several threads of the executor, which wait until it is
 /// taken.
@@ -76,7 +76,7 @@ pub trait Executor: Send + Sync {
     fn acknowledge(&self, key: &AttemptKey);
     /// Nothing more will be asked for a while: what was asked goes now.
     fn flush(&self) {}
-    /// Makes an environment ready in the background; the same requirements are made once. The error names the package that
+    /// Makes an environment ready for a run in the background; the same requirements are made once. The error names the package that
     /// failed, or the remedy.
-    fn prepare(&self, requirements: &[String], done: Prepared, progress: Progress);
+    fn prepare(&self, run: &RunId, requirements: &[String], done: Prepared, progress: Progress);
 }

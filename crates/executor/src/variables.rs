@@ -80,6 +80,15 @@ pub(crate) fn is_passed(name: &str) -> bool {
         || PASSED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
+/// Whether it is a setting of pip or uv, or of how they reach the network.
+pub(crate) fn is_of_installers(name: &str) -> bool {
+    const NETWORK: [&str; 4] = ["SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"];
+    name.starts_with("PIP_")
+        || name.starts_with("UV_")
+        || NETWORK.contains(&name)
+        || PASSED_SUFFIXES.iter().any(|suffix| name.ends_with(suffix))
+}
+
 /// Keeps the environment for the attempts of a run, in place of the one before. It is whole or it is not there.
 ///
 /// # Errors

@@ -62,6 +62,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("E0704", "a malformed artifact location"),
     ("E0801", "an unknown annotation of Towpath's"),
     ("E0802", "a malformed annotation of Towpath's"),
+    ("E0803", "a conda environment where requirements for pip are wanted"),
     ("E0901", "a malformed schedule"),
     ("E0902", "malformed options of a schedule"),
 ];

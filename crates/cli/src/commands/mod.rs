@@ -3,6 +3,7 @@
 
 mod cp;
 mod delete;
+mod env;
 mod events;
 mod explain;
 mod get;
@@ -60,6 +61,7 @@ enum Verb {
     Stop(shutdown::StopArgs),
     Terminate(shutdown::TerminateArgs),
     Delete(delete::DeleteArgs),
+    Env(env::EnvArgs),
     Version(version::VersionArgs),
 }
 
@@ -100,6 +102,7 @@ fn act(cli: Cli) -> Done {
         Verb::Stop(args) => shutdown::stop(&args, &place()?),
         Verb::Terminate(args) => shutdown::terminate(&args, &place()?),
         Verb::Delete(args) => delete::run(&args, &place()?),
+        Verb::Env(args) => env::run(&args, &place()?),
         Verb::Version(args) => version::run(&args),
     }
 }

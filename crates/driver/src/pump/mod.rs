@@ -67,6 +67,7 @@ pub enum In {
     },
     /// An environment is ready, or cannot be built.
     Prepared {
+        run: RunId,
         requirements: Vec<String>,
         result: Result<Box<EnvironmentLock>, String>,
     },
@@ -93,6 +94,7 @@ pub enum Out {
     },
     Acknowledge(AttemptKey),
     Prepare {
+        run: RunId,
         requirements: Vec<String>,
     },
     Return {
@@ -158,9 +160,9 @@ pub struct Pump {
     /// Attempts that are to have the next places.
     ahead: BTreeMap<AttemptKey, Handed>,
     window_us: i64,
-    /// Places that wait for an environment, by its requirements.
-    preparing: BTreeMap<Vec<String>, Vec<Place>>,
-    ready: BTreeMap<Vec<String>, Box<EnvironmentLock>>,
+    /// Places that wait for an environment, by run and requirements; and environments that a run has been given.
+    preparing: BTreeMap<(RunId, Vec<String>), Vec<Place>>,
+    ready: BTreeMap<(RunId, Vec<String>), Box<EnvironmentLock>>,
     next_batch: BatchId,
     /// Runs whose events are in each batch that is under way.
     in_flight: BTreeMap<BatchId, Vec<RunId>>,
@@ -258,7 +260,7 @@ impl Pump {
             In::Connected { epoch, known } => self.connected(epoch, &known, out),
             In::Disconnected => self.epoch = None,
             In::Passed { from, to } => self.passed(&from, &to),
-            In::Prepared { requirements, result } => self.prepared(requirements, result, out),
+            In::Prepared { run, requirements, result } => self.prepared((run, requirements), result, out),
             In::Committed(batch) => self.committed(batch, out),
             In::NotCommitted(batch, reason) => self.not_committed(batch, &reason, out),
             In::Ended { .. } => {}
@@ -555,6 +557,8 @@ impl Pump {
         self.timers.retain(|(_, run)| run != id);
         self.lent.retain(|key, _| key.run != *id);
         self.ahead.retain(|key, _| key.run != *id);
+        // Another run asks again: it may have been removed meanwhile.
+        self.ready.retain(|(run, _), _| run != id);
         if self.runs.remove(id).is_some() {
             out.push(Out::Forget(id.clone()));
         }

@@ -8,7 +8,7 @@ use model::attempt::Amounts;
 use model::command::Place;
 use model::input::ReportKind;
 use model::record::EnvironmentLock;
-use model::{AttemptKey, Command, Exit, Input, Outcome};
+use model::{AttemptKey, Command, Exit, Input, Outcome, RunId};
 
 impl Pump {
     /// Takes the place of an attempt that runs; one that waits for its calls holds none.
@@ -43,30 +43,34 @@ impl Pump {
     }
 
     pub(super) fn wants_place(&mut self, place: Place, out: &mut Vec<Out>) {
-        let requirements = place.python_requirements.clone();
-        if let Some(lock) = self.ready.get(&requirements).cloned() {
-            self.is_ready(&place, lock, out);
-            return;
-        }
-        if requirements.is_empty() {
+        if place.python_requirements.is_empty() {
             self.admission.wish(&place);
             return;
         }
-        if !self.preparing.contains_key(&requirements) {
-            out.push(Out::Prepare { requirements: requirements.clone() });
+        let wanted = (place.key.run.clone(), place.python_requirements.clone());
+        if let Some(lock) = self.ready.get(&wanted).cloned() {
+            self.is_ready(&place, lock, out);
+            return;
         }
-        self.preparing.entry(requirements).or_default().push(place);
+        if !self.preparing.contains_key(&wanted) {
+            let (run, requirements) = wanted.clone();
+            out.push(Out::Prepare { run, requirements });
+        }
+        self.preparing.entry(wanted).or_default().push(place);
     }
 
     pub(super) fn prepared(
         &mut self,
-        requirements: Vec<String>,
+        wanted: (RunId, Vec<String>),
         result: Result<Box<EnvironmentLock>, String>,
         out: &mut Vec<Out>,
     ) {
-        let waiting = self.preparing.remove(&requirements).unwrap_or_default();
+        let waiting = self.preparing.remove(&wanted).unwrap_or_default();
         if let Ok(lock) = &result {
-            self.ready.insert(requirements, lock.clone());
+            // Of a run that is over nobody asks again.
+            if self.runs.contains_key(&wanted.0) {
+                self.ready.insert(wanted, lock.clone());
+            }
         }
         for place in waiting {
             match &result {
@@ -110,7 +114,7 @@ impl Pump {
             },
             holders: holders.collect(),
             held_for: self.admission.held_for().cloned(),
-            preparing: self.preparing.keys().cloned().collect(),
+            preparing: self.preparing.keys().map(|(_, requirements)| requirements.clone()).collect(),
         }
     }
 

@@ -13,6 +13,7 @@ mod kept;
 mod kills;
 mod looking;
 mod points;
+mod pythons;
 mod resources;
 mod running;
 mod stopping;

@@ -35,6 +35,11 @@ pub(crate) struct Python {
     machine: OnceLock<Result<Interpreter, String>>,
     /// By program and directory: version managers answer otherwise in another one.
     of_users: Mutex<BTreeMap<(String, String), Result<Interpreter, String>>>,
+    /// Others that are installed, by path; and which of them was chosen for a wish.
+    others: Mutex<BTreeMap<PathBuf, Option<Interpreter>>>,
+    chosen: Mutex<BTreeMap<String, Interpreter>>,
+    /// What stands for images, by the version of their tags.
+    of_tags: Mutex<BTreeMap<String, Result<Interpreter, String>>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +57,37 @@ impl Python {
     /// There is none: the remedy.
     pub fn find(&self) -> Result<Interpreter, String> {
         self.machine.get_or_init(|| look(&mut Command::new("python3"))).clone()
+    }
+
+    /// The Python at a path; `None`: it does not work.
+    pub fn at(&self, path: &Path) -> Option<Interpreter> {
+        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        others.entry(path.into()).or_insert_with(|| look(&mut Command::new(path)).ok()).clone()
+    }
+
+    /// What `choose` found for a tag, once.
+    pub fn of_tag(
+        &self,
+        tag: &str,
+        choose: impl FnOnce() -> Result<Interpreter, String>,
+    ) -> Result<Interpreter, String> {
+        let mut of_tags = self.of_tags.lock().unwrap_or_else(PoisonError::into_inner);
+        of_tags.entry(tag.into()).or_insert_with(choose).clone()
+    }
+
+    /// What was chosen for a wish before, else what `choose` finds. A failure is not remembered: one may be installed meanwhile.
+    pub fn remembered(
+        &self,
+        wish: &str,
+        choose: impl FnOnce() -> Result<Interpreter, String>,
+    ) -> Result<Interpreter, String> {
+        let known = self.chosen.lock().unwrap_or_else(PoisonError::into_inner).get(wish).cloned();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let found = choose()?;
+        self.chosen.lock().unwrap_or_else(PoisonError::into_inner).insert(wish.into(), found.clone());
+        Ok(found)
     }
 
     /// What `program` is for a user who starts it in `directory`.

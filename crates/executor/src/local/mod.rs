@@ -13,6 +13,7 @@ mod reconnect;
 mod stage;
 mod written;
 
+use crate::environment::Workshop;
 use crate::home::Home;
 use crate::images::Catalogue;
 use crate::machine::Machine;
@@ -216,10 +217,17 @@ impl Executor for Local {
         self.inner.state().flush();
     }
 
-    fn prepare(&self, requirements: &[String], done: Prepared, progress: Progress) {
-        let (inner, requirements) = (Arc::clone(&self.inner), requirements.to_vec());
+    fn prepare(&self, run: &RunId, requirements: &[String], done: Prepared, progress: Progress) {
+        let (inner, run, requirements) = (Arc::clone(&self.inner), run.clone(), requirements.to_vec());
         // A thread of its own: it may take minutes, and the others have attempts to stage.
-        thread::spawn(move || done(environment::prepare(&inner.home, &inner.python, &requirements, &*progress)));
+        thread::spawn(move || {
+            // Without them those of this process, which is said with the run's first attempt.
+            let variables = inner.variables.of(&inner.home, &run);
+            let variables = variables.unwrap_or_else(|_| Arc::new(variables::own(Profile::Standard).variables));
+            let (home, python) = (&inner.home, &inner.python);
+            let workshop = Workshop { home, python, variables: &variables, tell: &*progress };
+            done(workshop.prepare(&run, &requirements));
+        });
     }
 }
 
@@ -356,8 +364,8 @@ impl Inner {
     }
 
     fn staged(&self, site: &Site, launch: &Launch) -> Result<Staged, String> {
-        let environment = self.environment(launch)?;
         let (variables, notice) = self.variables(launch);
+        let environment = self.environment(launch, &variables)?;
         let (images, python, machine) = (&self.images, &self.python, &self.machine);
         let stage = Stage { site, images, python, machine, environment, variables };
         let mut staged = stage.stage(launch)?;
@@ -378,11 +386,12 @@ impl Inner {
     }
 
     /// The directory of the launch's Python environment, built if `prepare` was not called before.
-    fn environment(&self, launch: &Launch) -> Result<Option<PathBuf>, String> {
+    fn environment(&self, launch: &Launch, variables: &Variables) -> Result<Option<PathBuf>, String> {
         if launch.python_requirements.is_empty() {
             return Ok(None);
         }
-        environment::ensure(&self.home, &self.python, &launch.python_requirements, &|_| {}).map(Some)
+        let workshop = Workshop { home: &self.home, python: &self.python, variables, tell: &|_| {} };
+        workshop.ensure(&launch.python_requirements).map(Some)
     }
 
     fn send(&self, key: &AttemptKey, epoch: &Epoch, mut spawn: Spawn, litter: bool) {

@@ -3,6 +3,7 @@
 
 use super::command::{self, Python};
 use super::layout::{Layout, Site};
+use crate::environment::interpreter;
 use crate::images::{self, APPLET, Catalogue};
 use crate::machine::Machine;
 use crate::resources;
@@ -144,7 +145,7 @@ impl Stage<'_> {
             let found = ["python3", "python"].map(of_user);
             let host = match found.iter().flatten().next() {
                 Some(program) => self.python.of(program, &layout.directory, &self.variables)?,
-                None => self.python.find()?,
+                None => interpreter::of_image(self.python, &launch.image)?,
             };
             notices.extend(images::other_version(&launch.image, &host.version));
             for name in ["python", "python3"].into_iter().filter(|name| of_user(name).is_none()) {
@@ -243,7 +244,7 @@ impl Stage<'_> {
         let path = env.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.as_str()).unwrap_or_default();
         let is_python = python && matches!(name.as_str(), "python" | "python3");
         if is_python && self.environment.is_none() && layout.sandboxed {
-            argv[0] = self.python.find()?.path.to_string_lossy().into_owned();
+            argv[0] = interpreter::of_image(self.python, &launch.image)?.path.to_string_lossy().into_owned();
             return Ok(());
         }
         argv[0] = command::find(&name, path, &layout.directory).map_err(|why| not_found(&why, &launch.image))?;

@@ -11,6 +11,7 @@ mod lower;
 mod marshal;
 pub mod merge;
 mod remedy;
+mod requirements;
 pub mod schema;
 pub mod view;
 

@@ -12,10 +12,7 @@ use model::plan::{EnvVar, Leaf, Scope, VolumeMount};
 impl Lowering<'_> {
     pub(super) fn leaf(&mut self, container: &Node, template: &Node, scope: &Scope, additions: &Additions) -> Leaf {
         let texts = |key| words(container, key).into_iter().map(|w| Text(w.text)).collect();
-        let requirements = match additions.python_requirements.is_empty() {
-            true => self.additions.python_requirements.clone(),
-            false => additions.python_requirements.clone(),
-        };
+        let requirements = additions.requirements(&self.additions);
         let is_script = field(template, "script").is_some() && field(template, "container").is_none();
         Leaf {
             image: Text(text(container, "image")),
