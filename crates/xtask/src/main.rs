@@ -71,7 +71,9 @@ const CHORES: &[Chore] = &[
         main: bench::main,
         usage: "\
   bench [--rounds N] [--tasks N] [--chain N] [--binary PATH]
-      the ratios of docs/performance.md",
+      the ratios of docs/performance.md
+  bench --sizes [--large N] [--binary PATH]
+      its rows about large things, with runs of N (100,000) nodes",
     },
     Chore {
         name: "tidy",

@@ -48,6 +48,10 @@ impl Bench {
         Ok(Self { binary, folder, floor, ninja, homes: Cell::new(0) })
     }
 
+    pub fn binary(&self) -> &Path {
+        &self.binary
+    }
+
     /// Writes a file of the work. Gives its path.
     pub fn write(&self, name: &str, text: &str) -> Result<PathBuf> {
         let path = self.folder.join(WORK).join(name);

@@ -3,6 +3,7 @@
 
 mod contender;
 mod ratio;
+mod sizes;
 mod workload;
 
 use crate::checkout;
@@ -18,11 +19,15 @@ const CHAIN: usize = 1_000;
 /// Tasks that leave something in their sandbox, for so many others.
 const DIRTY_SHARE: usize = 5;
 const HELLOS: usize = 11;
+/// Nodes of a large run.
+const LARGE: usize = 100_000;
 
 pub fn main(flags: &mut Flags) -> Result<bool> {
     let rounds = flags.number("--rounds")?.unwrap_or(ROUNDS);
     let tasks = flags.number("--tasks")?.unwrap_or(TASKS);
     let chain = flags.number("--chain")?.unwrap_or(CHAIN);
+    let only_sizes = flags.switch("--sizes");
+    let large = flags.number("--large")?.unwrap_or(LARGE);
     let other = flags.value("--binary")?;
     flags.finish()?;
     let binary = match other {
@@ -34,6 +39,11 @@ pub fn main(flags: &mut Flags) -> Result<bool> {
     // One file system for homes, layers and logs of all contenders.
     let folder = tempfile::tempdir_in(&parent).context("cannot make a folder for the rounds")?;
     let bench = Bench::new(binary, folder.path().to_owned())?;
+    if only_sizes {
+        println!("{}", contender::machine());
+        sizes::table(&bench, large)?;
+        return Ok(true);
+    }
     println!("{rounds} rounds; {tasks} tasks, 2 at a time; a chain of {chain}; {}", contender::machine());
     println!("\n| what | ratio | budget | verdict |\n|---|---|---|---|");
     // First: after the others the machine still clears away what they left.

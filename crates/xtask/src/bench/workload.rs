@@ -84,6 +84,68 @@ spec:
     text
 }
 
+/// `tasks` tasks in layers of 100, each after two of the layer before.
+pub fn layered(tasks: usize) -> String {
+    const WIDTH: usize = 100;
+    let mut text = chain(0);
+    for task in 0..tasks {
+        let (layer, place) = (task / WIDTH, task % WIDTH);
+        let before = |place: usize| (layer - 1) * WIDTH + place % WIDTH;
+        let after = match layer {
+            0 => String::new(),
+            _ => format!(", dependencies: [t{}, t{}]", before(place), before(place + 1)),
+        };
+        let _ = writeln!(text, "      - {{name: t{task}, template: quiet{after}}}");
+    }
+    text
+}
+
+/// `tasks` tasks that sleep.
+pub fn sleepers(tasks: usize, seconds: usize) -> String {
+    fan_out(tasks).replace("[/bin/true]", &format!("[/bin/sleep, \"{seconds}\"]"))
+}
+
+/// A task that makes a directory, and one that is given it.
+pub fn directory(files: usize, kib: usize) -> String {
+    format!(
+        "\
+apiVersion: argoproj.io/v1alpha1
+kind: Workflow
+metadata:
+  name: directory
+spec:
+  entrypoint: main
+  templates:
+  - name: main
+    steps:
+    - - {{name: make, template: make}}
+    - - name: take
+        template: take
+        arguments:
+          artifacts: [{{name: d, from: \"{{{{steps.make.outputs.artifacts.d}}}}\"}}]
+  - name: make
+    container:
+      image: python:3
+      command: [python3, -c]
+      args:
+      - |
+        import os
+        os.mkdir('/tmp/d')
+        for i in range({files}):
+            with open('/tmp/d/%d' % i, 'wb') as f:
+                f.write(os.urandom(1024) * {kib})
+    outputs:
+      artifacts: [{{name: d, path: /tmp/d, archive: {{none: {{}}}}}}]
+  - name: take
+    inputs:
+      artifacts: [{{name: d, path: /tmp/d}}]
+    container:
+      image: busybox
+      command: [/bin/true]
+"
+    )
+}
+
 /// One task.
 pub fn hello() -> String {
     "\
@@ -134,5 +196,8 @@ mod tests {
         assert_eq!(ninja_file(7).matches(": quiet").count(), 7);
         assert_eq!(chain(7).matches("template: quiet").count(), 7);
         assert_eq!(chain(7).matches("dependencies: ").count(), 6);
+        assert_eq!(layered(107).matches("template: quiet").count(), 107);
+        assert_eq!(layered(107).matches("dependencies: ").count(), 7);
+        assert!(sleepers(7, 3).contains("[/bin/sleep, \"3\"]"));
     }
 }
