@@ -11,6 +11,7 @@ mod harness;
 mod isolation;
 mod kept;
 mod kills;
+mod large;
 mod looking;
 mod points;
 mod pythons;
