@@ -13,6 +13,8 @@ mod process;
 mod reuse;
 #[path = "local/sandbox.rs"]
 mod sandbox;
+#[path = "local/turns.rs"]
+mod turns;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -26,7 +28,7 @@ fn main() -> ExitCode {
         }
         Some("__argosay") => executor::argosay::main(&args[2..]),
         _ => {
-            let suites = [process::TESTS, sandbox::TESTS, reuse::TESTS, outputs::TESTS, holder::TESTS];
+            let suites = [process::TESTS, sandbox::TESTS, reuse::TESTS, outputs::TESTS, holder::TESTS, turns::TESTS];
             // One after the other: some look at how long things take, and at all processes of the machine.
             harness::run_as_all(&args[1..], 1, &harness::cases(&suites))
         }

@@ -17,6 +17,7 @@ mod points;
 mod pythons;
 mod resources;
 mod running;
+mod sandboxless;
 mod stopping;
 mod supervisor;
 mod workflows;

@@ -11,6 +11,7 @@ mod connection;
 mod keeper;
 mod reconnect;
 mod stage;
+mod turns;
 mod written;
 
 use crate::environment::Workshop;
@@ -90,6 +91,7 @@ struct State {
     unsent: Vec<(Launch, Epoch)>,
     noticed: BTreeSet<(RunId, String)>,
     sandboxes: bool,
+    turns: turns::Turns,
     stopping: bool,
 }
 
@@ -105,6 +107,8 @@ struct Attempt {
 
 /// How far an attempt is.
 enum Progressed {
+    /// There are no sandboxes, and another attempt has a path that it declares.
+    Held,
     Staging,
     Running,
     Collecting,
@@ -176,10 +180,13 @@ impl Executor for Local {
     }
 
     fn start(&self, key: &AttemptKey) {
-        self.inner.state().start(key);
+        self.inner.start(&mut self.inner.state(), key);
     }
 
     fn kill(&self, key: &AttemptKey, grace_s: u32, why: Exit) {
+        if self.inner.gives_turn_up(key, &why) {
+            return;
+        }
         // Without a runner there is nothing to kill, and a launch that waits for one is not started.
         let mut state = self.inner.state();
         match &mut state.link {
@@ -206,7 +213,8 @@ impl Executor for Local {
             }
             let attempt = state.attempts.remove(key);
             if attempt.as_ref().is_some_and(|attempt| !attempt.litter) {
-                return;
+                drop(state);
+                return self.inner.leaves_turn(key);
             }
             attempt.map(|attempt| attempt.launch)
         };
@@ -276,7 +284,7 @@ impl Inner {
         if state.attempts.contains_key(&key) {
             // A repeated launch: what is known is told again, and what waited has a place by now.
             if !waits {
-                state.start(&key);
+                self.start(&mut state, &key);
             }
             let at = state.attempts.get(&key).map(|attempt| &attempt.at);
             if let Some(Progressed::Done(outcome)) = at {
@@ -301,9 +309,13 @@ impl Inner {
             return;
         }
         let epoch = link.epoch().clone();
-        let at = if known { Progressed::Running } else { Progressed::Staging };
+        let at = self.takes_turn(&mut state, &launch, known, waits);
+        let held = matches!(at, Progressed::Held);
         let quick = self.is_quick(&launch);
         state.attempts.insert(key.clone(), Attempt { launch: Arc::new(launch), epoch, at, waits, litter: true });
+        if held {
+            return;
+        }
         if !known && quick {
             drop(state);
             self.stage(&key);
@@ -342,12 +354,7 @@ impl Inner {
         let site = self.site(sandboxes);
         match self.staged(&site, &launch) {
             Ok(Staged { spawn, litter, mut notices }) => {
-                if launch.profile == Profile::Standard && !sandboxes {
-                    notices.push("profile standard runs as trusted: this machine makes no sandboxes".into());
-                }
-                if launch.profile == Profile::Strict {
-                    notices.extend(crate::runner::missing_for_strict());
-                }
+                notices.extend(turns::weakened(launch.profile, sandboxes));
                 self.notice(key, &notices);
                 self.send(key, &epoch, spawn, litter);
             }
@@ -442,7 +449,7 @@ impl Inner {
                 state.stashed.insert(key, ended);
             }
             Some(attempt) => match &attempt.at {
-                Progressed::Collecting | Progressed::Done(_) => {}
+                Progressed::Held | Progressed::Collecting | Progressed::Done(_) => {}
                 Progressed::Staging | Progressed::Running => {
                     attempt.at = Progressed::Collecting;
                     attempt.litter |= ended.kept;
@@ -503,6 +510,7 @@ impl Inner {
         }
         let _ = std::fs::remove_file(site.stdout(key));
         scratch::remove(&site.scratch(key));
+        self.leaves_turn(key);
     }
 }
 

@@ -32,7 +32,9 @@ impl Inner {
             let (mut lost, mut again) = (Vec::new(), Vec::new());
             for (key, attempt) in state.attempts.iter_mut().filter(|(key, _)| !link.knows(key)) {
                 match attempt.at {
-                    Progressed::Running | Progressed::Staging if attempt.epoch != epoch => lost.push(key.clone()),
+                    Progressed::Running | Progressed::Staging | Progressed::Held if attempt.epoch != epoch => {
+                        lost.push(key.clone())
+                    }
                     Progressed::Running => {
                         attempt.at = Progressed::Staging;
                         again.push(key.clone());
@@ -40,6 +42,8 @@ impl Inner {
                     _ => {}
                 }
             }
+            let strangers = known.iter().filter(|key| !state.attempts.contains_key(key)).cloned().collect();
+            state.turns.meet(strangers);
             // An outcome that we have is as good as one that the runner keeps.
             let ours = state.attempts.iter().filter(|(key, attempt)| attempt.is_over() && !link.knows(key));
             known.extend(ours.map(|(key, _)| key.clone()));

@@ -18,7 +18,6 @@ pub const TESTS: &[Test] = &[
     ("another_epoch_is_lost", another_epoch_is_lost),
     ("a_kill_before_the_launch_wins", a_kill_before_the_launch_wins),
     ("a_repeated_launch_starts_nothing", a_repeated_launch_starts_nothing),
-    ("without_namespaces_standard_runs_as_trusted", without_namespaces_standard_runs_as_trusted),
 ];
 
 fn a_holder_that_comes_back_re_attaches() {
@@ -174,24 +173,4 @@ fn a_repeated_launch_starts_nothing() {
     // After its end it is told again.
     assert_eq!(world.run(&launch), first);
     assert_eq!(std::fs::read_to_string(&file).expect("file"), "x\n");
-}
-
-fn without_namespaces_standard_runs_as_trusted() {
-    // A process of its own: the variable must not reach the other tests.
-    if std::env::var_os("TOWPATH_NO_NAMESPACES").is_none() {
-        let status = std::process::Command::new(std::env::current_exe().expect("this program"))
-            .arg("without_namespaces_standard_runs_as_trusted")
-            .env("TOWPATH_NO_NAMESPACES", "1")
-            .status();
-        assert!(status.expect("started").success());
-        return;
-    }
-    let mut world = World::new();
-    let file = world.path("written");
-    let launch = world.sh(Standard, &format!("echo x > {file}"));
-    assert_eq!(world.run(&launch).exit, Exit::Exited(0));
-    assert!(Path::new(&file).exists());
-    let noticed =
-        |event: &ExecutorEvent| matches!(event, ExecutorEvent::Notice { text, .. } if text.contains("runs as trusted"));
-    assert!(world.seen().iter().any(noticed), "{:?}", world.seen());
 }
