@@ -263,4 +263,16 @@ fn another_interpreter_is_taken_where_it_is_installed() {
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(pythons.home.ok(&["logs", "other"]).contains(&format!("other: {other}")), "{other}");
     assert_eq!(node(&pythons.home.object(), "other")["phase"], "Succeeded");
+    // The same by the tag of an image, without an environment and without a notice.
+    let text = fs::read_to_string(&file)
+        .expect("the workflow")
+        .replace("image: python\n", &format!("image: python:{other}-slim\n"));
+    let annotation = format!("    towpath.dev/python-version: \"{other}\"\n");
+    let file = pythons.home.file(
+        "tag.yaml",
+        &text.replace("  annotations:\n", "").replace(&annotation, "").replace("name: other", "name: tag"),
+    );
+    let ran = pythons.run(&["run", &file], true);
+    assert!(ran.code == 0 && !format!("{}{}", ran.out, ran.err).contains("asks for Python"), "{ran:?}");
+    assert!(pythons.home.ok(&["logs", "tag"]).contains(&format!("tag: {other}")), "{other}");
 }

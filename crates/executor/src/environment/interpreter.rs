@@ -2,7 +2,6 @@
 //! It must never install one.
 
 use crate::local::command::{Interpreter, Python};
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -96,7 +95,10 @@ fn numbers(text: &str) -> Option<Version> {
 /// There is none at all.
 pub(crate) fn of_image(python: &Python, image: &str) -> Result<Interpreter, String> {
     let Some(wish) = crate::images::tagged_version(image).and_then(Wish::version) else { return python.find() };
-    python.of_tag(&wish.text, || find(python, &wish).or_else(|_| python.find()))
+    python.of_tag(&wish.text, || match python.find() {
+        Ok(own) if wish.admits(&own.version) => Ok(own),
+        own => newest(python, &wish).map_or(own, Ok),
+    })
 }
 
 /// The machine's own if it will do, else the newest installed one that does.
@@ -108,18 +110,14 @@ pub(super) fn find(python: &Python, wish: &Wish) -> Result<Interpreter, String> 
     if own.as_ref().is_ok_and(|own| wish.admits(&own.version)) {
         return own;
     }
-    python.remembered(&wish.text, || {
-        let mut found: BTreeMap<Version, Interpreter> = BTreeMap::new();
-        for path in installed().into_iter().filter(|path| may_be(path, wish)) {
-            if let Some(interpreter) = python.at(&path)
-                && let Some(version) = numbers(&interpreter.version)
-            {
-                found.entry(version).or_insert(interpreter);
-            }
-        }
-        let newest = found.into_values().rev().find(|interpreter| wish.admits(&interpreter.version));
-        newest.ok_or_else(|| missing(python, wish, own.ok()))
-    })
+    python.remembered(&wish.text, || newest(python, wish).ok_or_else(|| missing(python, wish, own.ok())))
+}
+
+/// The newest installed one that will do.
+fn newest(python: &Python, wish: &Wish) -> Option<Interpreter> {
+    let paths = installed().into_iter().filter(|path| may_be(path, wish));
+    let admitted = paths.filter_map(|path| python.at(&path)).filter(|one| wish.admits(&one.version));
+    admitted.max_by_key(|one| numbers(&one.version))
 }
 
 fn missing(python: &Python, wish: &Wish, own: Option<Interpreter>) -> String {
