@@ -6,7 +6,7 @@ use crate::protocol::{self, Greeting, PROTOCOL, PROTOCOL_MIN, Reply, Request};
 use crate::watch::{Board, Seen};
 use executor::variables::Variables;
 use model::input::Shutdown;
-use model::{RunId, RunRecord};
+use model::{Plan, RunId, RunRecord};
 use std::io;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -30,6 +30,7 @@ pub(crate) enum Wish {
     Submit { record: Box<RunRecord>, variables: Variables },
     Shutdown { run: RunId, strategy: Shutdown, by: String },
     Resume { run: RunId, by: String, variables: Variables },
+    Reopen { run: RunId, by: String, plan: Box<Plan>, variables: Variables },
     Delete(RunId),
     Status,
     Places,
@@ -134,6 +135,7 @@ fn serve(mut stream: UnixStream, desk: &Desk) -> io::Result<()> {
             Request::Submit { record, variables } => Wish::Submit { record, variables },
             Request::Shutdown { run, strategy, by } => Wish::Shutdown { run, strategy, by },
             Request::Resume { run, by, variables } => Wish::Resume { run, by, variables },
+            Request::Reopen { run, by, plan, variables } => Wish::Reopen { run, by, plan, variables },
             Request::Delete { run } => Wish::Delete(run),
             Request::Status => Wish::Status,
             Request::Places => Wish::Places,

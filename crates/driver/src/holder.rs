@@ -8,15 +8,17 @@ use crate::home::{Home, HomeLock};
 use crate::protocol::{Held, Reply, Status};
 use crate::pump::{Batch, BatchId, Denied, Folded, In, Out, Pump, RunAppend, Ticket, WINDOW_US};
 use crate::reload::Reloads;
+use crate::rows_again;
 use crate::watch::Board;
 use engine::State;
 use engine::admission::Capacity;
 use executor::variables::{self, Variables};
 use executor::{Executor, ExecutorEvent};
 use model::command::KillReason;
+use model::input::Reopen;
 use model::limits::GRACE_SECONDS;
 use model::row::{Cell, RowChange};
-use model::{Content, Event, Exit, Input, RunId};
+use model::{Content, Event, Exit, Input, Refusal, RunId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::process::ExitCode;
@@ -24,8 +26,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
-use store::{Append, Durability, Filter, LogId, LogKind, Reader, StoreError, StoreOpened, Writer};
-use views::rows::{REFS, RUNS, RunRow, TABLES, refs};
+use store::{Append, Durability, Filter, LogId, Reader, StoreError, Writer};
+use views::rows::{REFS, RUNS, TABLES};
 
 /// What a holder prints on standard output when it can be connected to.
 pub const READY: &str = "ready";
@@ -103,7 +105,7 @@ fn hold(parts: Parts) -> Result<ExitCode, String> {
     let (jobs, inbox) = channel();
     let Started { executor, artifacts } = (parts.start_executor)(&home, executor_events(jobs.clone()))?;
     let opened = store::open(&home.store(), parts.durability, &TABLES).map_err(|error| error.to_string())?;
-    make_rows_again(&opened).map_err(|error| error.to_string())?;
+    rows_again::make(&opened).map_err(|error| error.to_string())?;
     let board = Arc::new(Board::default());
     let wishes = jobs.clone();
     let desk = Arc::new(Desk {
@@ -167,33 +169,6 @@ fn executor_events(jobs: Sender<Job>) -> Events {
         // After the loop's end nobody needs it: it comes again.
         let _ = jobs.send(job);
     })
-}
-
-/// Rows of tables whose definition changed are made again from the logs.
-fn make_rows_again(opened: &StoreOpened) -> Result<(), StoreError> {
-    if opened.stale_tables.is_empty() {
-        return Ok(());
-    }
-    let (mut runs, mut references) = (Vec::new(), Vec::new());
-    for summary in opened.reader.logs(LogKind::Run)? {
-        let id = RunId(summary.id);
-        let (mut row, mut named) = (RunRow::default(), Vec::new());
-        let read = read_log(&opened.reader, &id, |event| {
-            row.apply(&event);
-            named.extend(refs(&id, &event));
-        });
-        // A log that cannot be read is told by whoever looks at it; the others are listed.
-        if read.is_ok() {
-            references.extend(named);
-            runs.extend(row.change());
-        }
-    }
-    for (table, rows) in [(&RUNS, runs), (&REFS, references)] {
-        if opened.stale_tables.contains(&table.name) {
-            opened.writer.replace_table(table, rows, Box::new(|_| {}));
-        }
-    }
-    opened.writer.barrier()
 }
 
 struct Holder {
@@ -339,14 +314,53 @@ impl Holder {
                 inputs.extend(self.reload_now(&run));
                 (run, Input::Resume { by })
             }
+            Wish::Reopen { run, by, plan, variables } => {
+                return self.reopen(
+                    run,
+                    Box::new(Reopen { by, plan: *plan, kept: BTreeSet::new() }),
+                    &variables,
+                    answer,
+                    inputs,
+                );
+            }
             Wish::Delete(run) => return self.delete(&run, answer),
             Wish::Status => return reply(&answer, Reply::Status(self.status())),
             Wish::Places => return reply(&answer, Reply::Places(self.pump.places())),
         };
+        let ticket = self.ticket(answer);
+        inputs.push(In::Wish { ticket, run, input });
+    }
+
+    fn ticket(&mut self, answer: Sender<Reply>) -> Ticket {
         let ticket = self.next_ticket;
         self.next_ticket += 1;
         self.tickets.insert(ticket, answer);
-        inputs.push(In::Wish { ticket, run, input });
+        ticket
+    }
+
+    /// An ended run comes back with its log; its tasks get a new environment, and what they wrote is looked for.
+    fn reopen(
+        &mut self,
+        run: RunId,
+        mut wish: Box<Reopen>,
+        variables: &Variables,
+        answer: Sender<Reply>,
+        inputs: &mut Vec<In>,
+    ) {
+        if self.pump.state(&run).is_some_and(|state| !state.is_ended()) || self.reloads.contains(&run) {
+            return reply(&answer, Reply::Refused(Refusal::NotEnded));
+        }
+        let kept = variables::keep(self.home.executor(), &run, variables).map_err(|error| error.to_string());
+        match kept.and_then(|()| self.read(&run)) {
+            Ok(log) => {
+                wish.kept = executor::kept::attempts(self.home.executor(), &run);
+                let ticket = self.ticket(answer);
+                // If it is refused, the environment goes again.
+                self.submitted.insert(ticket, (run.clone(), String::new()));
+                inputs.push(In::Reopen { ticket, run, log, wish });
+            }
+            Err(why) => reply(&answer, Reply::Store(why)),
+        }
     }
 
     /// Attaching to a run that goes on is not a reason: its tasks keep what they began with.

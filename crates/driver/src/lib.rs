@@ -14,6 +14,7 @@ pub mod soundness;
 
 mod connection;
 mod reload;
+mod rows_again;
 mod watch;
 
 pub use client::{Client, ClientError};

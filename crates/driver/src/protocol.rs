@@ -4,7 +4,7 @@
 use executor::variables::Variables;
 use model::event::Recorded;
 use model::input::Shutdown;
-use model::{AttemptKey, Refusal, RunId, RunRecord};
+use model::{AttemptKey, Plan, Refusal, RunId, RunRecord};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::io::{self, Read, Write};
@@ -40,6 +40,13 @@ pub enum Request {
     Resume {
         run: RunId,
         by: String,
+        variables: Variables,
+    },
+    /// An ended run goes on by this plan: what its tasks wrote elsewhere than they were to is collected.
+    Reopen {
+        run: RunId,
+        by: String,
+        plan: Box<Plan>,
         variables: Variables,
     },
     /// Events from number `from` on, and notes, until the client hangs up. The last request of a connection.

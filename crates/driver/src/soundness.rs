@@ -2,7 +2,7 @@
 //! the folds of engine and views trust what they are given.
 //! It must never judge whether a rule would have made these events: an older build may have had other rules.
 
-use model::event::{LoopOpened, NodeAdded, NodeEnded, Placement, Recorded};
+use model::event::{LoopOpened, NodeAdded, NodeEnded, Placement, Recorded, RunReopened};
 use model::plan::{Body, Plan, Target, Task, Template};
 use model::{Event, NodeId, NodeKind, TemplateId};
 
@@ -38,6 +38,7 @@ pub struct Log {
 struct Known {
     kind: NodeKind,
     template: Option<TemplateId>,
+    container: Option<NodeId>,
     ended: bool,
 }
 
@@ -67,12 +68,28 @@ impl Log {
     }
 
     fn begin(&mut self, plan: &Plan) -> Result<(), String> {
-        let tasks = |template: &Template| match &template.body {
-            Body::Dag(dag) => Some(dag.tasks.len()),
-            _ => None,
-        };
         self.templates = plan.templates.iter().map(tasks).collect();
         self.check_plan(plan)
+    }
+
+    /// The plan may say otherwise what a task does, but not which tasks there are.
+    fn reopened(&mut self, event: &RunReopened) -> Result<(), String> {
+        if !self.templates.iter().copied().eq(event.plan.templates.iter().map(tasks)) {
+            return Err("a plan with other tasks than the nodes have".into());
+        }
+        self.check_plan(&event.plan)?;
+        let open = event.open.iter().map(|node| (*node, false));
+        for (node, ended) in open.chain(event.reset.iter().map(|reset| (reset.node, true))) {
+            if !self.node(node)?.ended {
+                return Err(format!("node {} has not ended", node.0));
+            }
+            self.nodes[node.index()].ended = ended;
+        }
+        let lost = event.open.iter().find(|node| {
+            let container = self.nodes[node.index()].container;
+            container.is_some_and(|container| self.nodes[container.index()].ended)
+        });
+        lost.map_or(Ok(()), |node| Err(format!("node {} is open in one that has ended", node.0)))
     }
 
     fn check_plan(&self, plan: &Plan) -> Result<(), String> {
@@ -102,6 +119,7 @@ impl Log {
             Event::NodeEnded(ended) => self.node_ended(ended),
             Event::LoopOpened(opened) => self.loop_opened(opened),
             Event::RetryDelayed { node, .. } => self.of_kind(*node, &[NodeKind::Retry]),
+            Event::RunReopened(event) => self.reopened(event),
             Event::CallAdded(call) => {
                 self.of_kind(call.parent, &[NodeKind::Pod])?;
                 self.next_is(call.child)?;
@@ -145,7 +163,7 @@ impl Log {
                 return Err(format!("no task of the DAG of node {}", container.0));
             }
         }
-        self.nodes.push(Known { kind: added.kind, template: added.template, ended: !open });
+        self.nodes.push(Known { kind: added.kind, template: added.template, container, ended: !open });
         Ok(())
     }
 
@@ -188,5 +206,13 @@ impl Log {
     /// How many tasks the DAG of a template has.
     fn tasks(&self, template: Option<TemplateId>) -> Option<usize> {
         *self.templates.get(template?.0 as usize)?
+    }
+}
+
+/// How many tasks the DAG of a template has; `None` for what is no DAG.
+fn tasks(template: &Template) -> Option<usize> {
+    match &template.body {
+        Body::Dag(dag) => Some(dag.tasks.len()),
+        _ => None,
     }
 }

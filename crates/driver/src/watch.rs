@@ -63,6 +63,9 @@ impl Board {
         if ended {
             state.ended.insert(run.clone());
             self.over.notify_all();
+        } else if !state.ended.is_empty() {
+            // It may have been reopened.
+            state.ended.remove(run);
         }
         match state.lengths.get_mut(run) {
             Some(known) => *known = length,

@@ -53,6 +53,12 @@ fn misdirect(event: &mut Event, node: u32) {
         Event::AttemptEnded(ended) => ended.node = id,
         Event::NodeEnded(ended) => ended.node = id,
         Event::LoopOpened(opened) => (opened.node, opened.task) = (id, node),
+        Event::RunReopened(event) => match node % 4 {
+            0 => event.open = vec![id],
+            1 => event.open.push(id),
+            2 => event.reset.truncate(node as usize % 3),
+            _ => event.plan.templates.truncate(node as usize % 5),
+        },
         Event::RunCreated(record) => record.plan.entrypoint = TemplateId(node),
         _ => {}
     }

@@ -2,7 +2,7 @@
 //! It must never be asked by a rule: it is for tests and for the simulator's checker.
 
 use crate::scope::{Reach, Scope};
-use crate::state::{Body, DagBody, GroupBody, State, Tally, Waiting};
+use crate::state::{Attempt, Body, DagBody, GroupBody, State, Tally, Waiting};
 use crate::{leaf, targets};
 use alloc::collections::BTreeSet;
 use alloc::format;
@@ -43,7 +43,8 @@ impl State {
     /// The end of a `timeout` that a waiting leaf still has before it.
     fn timeout_of_waiting(&self, id: NodeId) -> Option<Time> {
         let node = self.node(id);
-        let waits = node.attempt().is_some_and(|attempt| attempt.epoch.is_none() && !attempt.ended);
+        let is_waiting = |attempt: &Attempt| attempt.epoch.is_none() && !attempt.ended && attempt.collects.is_none();
+        let waits = node.attempt().is_some_and(is_waiting);
         let template = self.template_of(id).filter(|_| waits)?;
         let scope = leaf::scope(self, template, self.name(id), &node.inputs);
         let us = leaf::timeout_us(template, &scope).ok().flatten()?;

@@ -29,6 +29,7 @@ pub(crate) fn follow(state: &State, event: &Event) -> Vec<Command> {
             commands
         }
         Event::AttemptEnded(_) => over(state).into_iter().collect(),
+        Event::RunReopened(_) => deadline(state).map(Command::WakeAt).into_iter().collect(),
         Event::LoopOpened(_) | Event::EnvironmentLocked(_) | Event::RunResumed { .. } | Event::CallAdded(_) => {
             Vec::new()
         }
@@ -76,7 +77,7 @@ pub fn next_wake(state: &State) -> Option<Time> {
 pub(crate) fn deadline(state: &State) -> Option<Time> {
     let record = state.record.as_ref()?;
     let seconds = record.plan.active_deadline_s?;
-    (!state.deadline_exceeded && !state.is_ended()).then(|| record.created_at.plus_seconds(seconds))
+    (!state.deadline_exceeded && !state.is_ended()).then(|| state.began.plus_seconds(seconds))
 }
 
 /// What an attempt that waits is owed: a place, and a word when its `timeout` is over.

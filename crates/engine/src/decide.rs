@@ -3,6 +3,7 @@
 
 use crate::calls;
 use crate::draft::Draft;
+use crate::reopen;
 use crate::reports;
 use crate::sites;
 use crate::state::{Body, State};
@@ -27,6 +28,7 @@ pub fn decide(draft: &mut Draft<'_>, stamped: &Stamped) -> Result<(), Refusal> {
             }
             draft.emit(Event::RunResumed { by: by.clone() });
         }
+        Input::Reopen(wish) => reopen::reopen(draft, wish)?,
         Input::Call(call) => {
             calls::call(draft, call)?;
             // From now on the caller waits, and leaves its room.

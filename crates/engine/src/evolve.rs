@@ -4,6 +4,7 @@
 use crate::globals;
 use crate::graph::Graph;
 use crate::leaf;
+use crate::reopened;
 use crate::results;
 use crate::scope::Scope;
 use crate::state::{Attempt, Body, DagBody, GroupBody, Names, Node, SiteBody, State, Tally};
@@ -27,7 +28,7 @@ pub fn evolve(state: &mut State, recorded: &Recorded) {
             }
         }
         Event::AttemptEnded(ended) => attempt_ended(state, ended),
-        Event::AttemptAdded { node, n } => attempt_added(state, *node, *n),
+        Event::AttemptAdded { node, n, collects } => attempt_added(state, *node, *n, *collects),
         Event::NodeEnded(ended) => node_ended(state, ended, at),
         Event::LoopOpened(opened) => loop_opened(state, opened),
         Event::RetryDelayed { node, until, message } => {
@@ -37,6 +38,7 @@ pub fn evolve(state: &mut State, recorded: &Recorded) {
             state.locked.insert(lock.requirements.clone());
         }
         Event::RunResumed { .. } => {}
+        Event::RunReopened(event) => reopened::reopened(state, event, at),
         Event::ShutdownRequested { strategy, .. } => state.shutdown = Some(*strategy),
         Event::DeadlineExceeded => state.deadline_exceeded = true,
         Event::CallAdded(call) => {
@@ -60,6 +62,14 @@ pub fn fold<'a>(events: impl IntoIterator<Item = &'a Recorded>) -> State {
 }
 
 fn created(state: &mut State, record: &RunRecord) {
+    state.locked = record.environments.iter().map(|lock| lock.requirements.clone()).collect();
+    state.began = record.created_at;
+    lay_plan(state, record.clone());
+    state.phase = Some(RunPhase::Running);
+}
+
+/// The record, and what is computed from its plan once. What nodes made known to the whole run stays.
+pub(crate) fn lay_plan(state: &mut State, record: RunRecord) {
     let graphs = record.plan.templates.iter().enumerate().filter_map(|(i, template)| match &template.body {
         PlanBody::Dag(dag) => Some((TemplateId(i as u32), Graph::of(dag))),
         _ => None,
@@ -68,11 +78,15 @@ fn created(state: &mut State, record: &RunRecord) {
     let templates = record.plan.templates.iter().enumerate();
     let results = templates.map(|(i, template)| (TemplateId(i as u32), results::wanted(template)));
     state.results = Arc::new(results.filter(|(_, names)| !names.is_empty()).collect());
-    state.globals = Arc::new(globals::of(record));
-    state.locked = record.environments.iter().map(|lock| lock.requirements.clone()).collect();
-    state.record = Some(Arc::new(record.clone()));
-    state.phase = Some(RunPhase::Running);
+    let mut globals = globals::of(&record);
+    let handed_out = state.globals.iter().filter(|(name, _)| name.starts_with(HANDED_OUT));
+    globals.extend(handed_out.map(|(name, value)| (name.clone(), value.clone())));
+    state.globals = Arc::new(globals);
+    state.record = Some(Arc::new(record));
 }
+
+/// How the names begin of what nodes made known to the whole run.
+const HANDED_OUT: &str = "workflow.outputs.";
 
 fn node_added(state: &mut State, added: &NodeAdded, at: Time) {
     let id = added.node;
@@ -103,9 +117,10 @@ fn node_added(state: &mut State, added: &NodeAdded, at: Time) {
         added_at: at,
         started_at: (!is_leaf).then_some(at),
         ended_at: fulfilled.then_some(at),
+        is_reset: false,
         body: Body::Nothing,
     });
-    let body = new_body(state, id, added);
+    let body = new_body(state, id);
     state.nodes[id.index()].body = body;
     if is_leaf && !fulfilled {
         state.open_attempts.insert(id);
@@ -152,7 +167,7 @@ fn tally_above(state: &mut State, id: NodeId) -> Option<&mut Tally> {
     tally(state, boundary)
 }
 
-fn take_room(state: &mut State, id: NodeId) {
+pub(crate) fn take_room(state: &mut State, id: NodeId) {
     state.active_leaves += u32::from(state.node(id).kind == NodeKind::Pod);
     if let Some(tally) = tally_above(state, id) {
         tally.active += 1;
@@ -167,7 +182,7 @@ fn leave_room(state: &mut State, id: NodeId) {
 }
 
 /// A node has its last phase.
-fn count_failure(state: &mut State, id: NodeId) {
+pub(crate) fn count_failure(state: &mut State, id: NodeId) {
     let failed = state.node(id).phase.is_failed_or_error() && state.is_call_site(id);
     if let Some(tally) = tally_above(state, id).filter(|_| failed) {
         tally.failed += 1;
@@ -194,12 +209,13 @@ fn timeout_of(state: &State, id: NodeId, added_at: Time) -> Option<Time> {
     leaf::timeout_us(template, &scope).ok().flatten().map(|us| added_at.plus_us(us))
 }
 
-fn new_body(state: &State, id: NodeId, added: &NodeAdded) -> Body {
-    match added.kind {
-        NodeKind::Pod => Body::Leaf(Attempt { n: 0, epoch: None, ended: false, timeout: None, open_calls: 0 }),
+pub(crate) fn new_body(state: &State, id: NodeId) -> Body {
+    let node = state.node(id);
+    match node.kind {
+        NodeKind::Pod => Body::Leaf(Attempt::new(0, None)),
         NodeKind::Steps => Body::Steps(Box::default()),
         NodeKind::StepGroup => {
-            Body::StepGroup(Box::new(GroupBody { sites: group_sites(state, added), ..GroupBody::default() }))
+            Body::StepGroup(Box::new(GroupBody { sites: group_sites(state, node), ..GroupBody::default() }))
         }
         NodeKind::Dag => Body::Dag(Box::new(dag_body(state, id))),
         NodeKind::TaskGroup => {
@@ -211,9 +227,9 @@ fn new_body(state: &State, id: NodeId, added: &NodeAdded) -> Body {
 }
 
 /// The steps of the group: one child for each that is no loop; loops say later how many.
-fn group_sites(state: &State, added: &NodeAdded) -> alloc::vec::Vec<SiteBody> {
-    let template = added.boundary.and_then(|boundary| state.template_of(boundary));
-    let (Some(template), Some(site)) = (template, added.site) else { return alloc::vec::Vec::new() };
+fn group_sites(state: &State, node: &Node) -> alloc::vec::Vec<SiteBody> {
+    let template = node.boundary.and_then(|boundary| state.template_of(boundary));
+    let (Some(template), Some(site)) = (template, node.site) else { return alloc::vec::Vec::new() };
     let PlanBody::Steps(groups) = &template.body else { return alloc::vec::Vec::new() };
     let tasks = groups.get(site.group as usize).map(alloc::vec::Vec::as_slice).unwrap_or_default();
     tasks.iter().map(|task| SiteBody { items: None, created: 0, total: u32::from(!task.is_loop()) }).collect()
@@ -231,7 +247,7 @@ fn dag_body(state: &State, id: NodeId) -> DagBody {
 }
 
 /// Tells the container that it has a new child.
-fn attach(state: &mut State, id: NodeId, fulfilled: bool) {
+pub(crate) fn attach(state: &mut State, id: NodeId, fulfilled: bool) {
     let Some(container) = state.container(id) else { return };
     let node = state.node(id);
     let (kind, phase) = (node.kind, node.phase);
@@ -310,7 +326,7 @@ fn release_dependents(state: &mut State, dag: NodeId, task: u32) {
 }
 
 /// Keeps `willing` and `wanting` in step with what the node's body says.
-fn refresh_willing(state: &mut State, id: NodeId) {
+pub(crate) fn refresh_willing(state: &mut State, id: NodeId) {
     let node = state.node(id);
     let willing = !node.phase.is_fulfilled()
         && match &node.body {
@@ -350,17 +366,19 @@ fn attempt_ended(state: &mut State, ended: &AttemptEnded) {
     }
 }
 
-fn attempt_added(state: &mut State, id: NodeId, n: u32) {
+fn attempt_added(state: &mut State, id: NodeId, n: u32, collects: Option<u32>) {
     clear_timeout(state, id);
     let node = &mut state.nodes[id.index()];
     node.phase = Phase::Pending;
     let open_calls = node.attempt().map_or(0, |attempt| attempt.open_calls);
     state.gpus.remove(&id);
-    node.body = Body::Leaf(Attempt { n, epoch: None, ended: false, timeout: None, open_calls });
-    // It waits again, and the time since the node was added still counts.
+    node.body = Body::Leaf(Attempt { open_calls, ..Attempt::new(n, collects) });
+    // It waits again, and the time since the node was added still counts, unless it computes nothing.
     let added_at = node.added_at;
     state.open_attempts.insert(id);
-    set_timeout(state, id, added_at);
+    if collects.is_none() {
+        set_timeout(state, id, added_at);
+    }
 }
 
 fn node_ended(state: &mut State, ended: &NodeEnded, at: Time) {
@@ -414,7 +432,7 @@ fn export(state: &mut State, outputs: &Outputs) {
             let named = outputs.artifacts.iter().find(|named| named.name == global.of);
             state.global_artifacts.extend(named.map(|named| (global.name.clone(), named.clone())));
         } else if let Some(value) = outputs.parameter(&global.of) {
-            let name = alloc::format!("workflow.outputs.parameters.{}", global.name);
+            let name = alloc::format!("{HANDED_OUT}parameters.{}", global.name);
             Arc::make_mut(&mut state.globals).insert(name, expr::Value::str(value));
         }
     }

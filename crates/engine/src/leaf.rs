@@ -90,7 +90,7 @@ pub(crate) fn launch(state: &State, id: NodeId) -> Result<Launch, String> {
     let node = state.node(id);
     let text = |text: &Text| resolve(text, &scope, Strictness::Lenient);
     let texts = |list: &[Text]| list.iter().map(text).collect::<Result<Vec<_>, _>>();
-    Ok(Launch {
+    let launch = Launch {
         key: key(state, id),
         run_name: record.name.clone(),
         node_name: state.name(id).into_owned(),
@@ -113,7 +113,16 @@ pub(crate) fn launch(state: &State, id: NodeId) -> Result<Launch, String> {
         profile: record.profile,
         source: record.source.tree,
         directory: record.source.directory.clone(),
-    })
+        collects: None,
+    };
+    let collects = node.attempt().filter(|attempt| !attempt.ended).and_then(|attempt| attempt.collects);
+    Ok(if collects.is_some() { collecting(launch, collects) } else { launch })
+}
+
+/// An attempt that starts nothing asks for nothing.
+fn collecting(launch: Launch, collects: Option<u32>) -> Launch {
+    let (requests, limits) = (Amounts::default(), Amounts::default());
+    Launch { requests, limits, deadline_s: None, python_requirements: Vec::new(), collects, ..launch }
 }
 
 pub(crate) fn key(state: &State, id: NodeId) -> AttemptKey {

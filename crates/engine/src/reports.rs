@@ -66,14 +66,17 @@ fn ended(draft: &mut Draft<'_>, node: NodeId, n: u32, outcome: &Outcome) {
 fn lost(draft: &mut Draft<'_>, node: NodeId, n: u32, why: &str) {
     let state = draft.state();
     let once = state.template_of(node).is_some_and(|template| template.at_most_once);
-    let placed = state.node(node).attempt().is_some_and(|attempt| attempt.epoch.is_some());
-    if once && placed {
+    let attempt = state.node(node).attempt();
+    let placed = attempt.is_some_and(|attempt| attempt.epoch.is_some());
+    // One that was to collect never ran.
+    let collects = attempt.and_then(|attempt| attempt.collects);
+    if once && placed && collects.is_none() {
         let message = format!("attempt lost: {why}");
         let (phase, outputs) = (Phase::Error, Outputs::default());
         draft.emit(Event::NodeEnded(Box::new(NodeEnded { node, phase, message, outputs })));
         crate::calls::close_children(draft, node);
     } else {
         let next = if planted::is(Bug::AttemptNumberUsedTwice) { n } else { n + 1 };
-        draft.emit(Event::AttemptAdded { node, n: next });
+        draft.emit(Event::AttemptAdded { node, n: next, collects });
     }
 }

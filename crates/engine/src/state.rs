@@ -22,6 +22,8 @@ pub struct State {
     pub(crate) record: Option<Arc<RunRecord>>,
     /// The time of the last event.
     pub(crate) now: Time,
+    /// When the run began, or began again: its deadline counts from there.
+    pub(crate) began: Time,
     pub(crate) nodes: Vec<Node>,
     pub(crate) phase: Option<RunPhase>,
     pub(crate) message: String,
@@ -93,6 +95,8 @@ pub struct Node {
     pub inputs: Arc<Inputs>,
     pub outputs: Option<Arc<Outputs>>,
     pub retried: bool,
+    /// Of a generation before the run was reopened: it hangs nowhere, and only history tells of it.
+    pub is_reset: bool,
     pub added_at: Time,
     pub started_at: Option<Time>,
     pub ended_at: Option<Time>,
@@ -123,6 +127,8 @@ pub enum Body {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attempt {
     pub n: u32,
+    /// It computes nothing: its outputs are collected from what this attempt wrote.
+    pub collects: Option<u32>,
     /// The epoch it was placed in; from then on it may be running.
     pub epoch: Option<Arc<Epoch>>,
     pub ended: bool,
@@ -398,6 +404,12 @@ impl State {
         let first = (parent, String::new(), 0);
         let of_parent = self.calls.range(first..).take_while(move |((of, ..), _)| *of == parent);
         of_parent.map(|(_, (_, child))| *child)
+    }
+}
+
+impl Attempt {
+    pub(crate) fn new(n: u32, collects: Option<u32>) -> Self {
+        Self { n, collects, epoch: None, ended: false, timeout: None, open_calls: 0 }
     }
 }
 

@@ -45,6 +45,9 @@ pub struct Launch {
     pub source: Option<Digest>,
     /// The user's directory, for `trusted`.
     pub directory: Option<String>,
+    /// Nothing is started: the outputs are collected from what this attempt of the node wrote, and the rest is as it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collects: Option<u32>,
 }
 
 /// How much the attempt is kept apart from the machine (DESIGN §5).

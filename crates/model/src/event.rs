@@ -5,6 +5,7 @@ use crate::attempt::{Exit, Usage, Written};
 use crate::ids::{NodeId, TemplateId};
 use crate::input::{Epoch, Shutdown};
 use crate::node::{Inputs, NodeKind, Outputs, Phase, RunPhase};
+use crate::plan::Plan;
 use crate::record::{EnvironmentLock, RunRecord};
 use crate::time::Time;
 use alloc::boxed::Box;
@@ -37,10 +38,13 @@ pub enum Event {
         gpus: Vec<u32>,
     },
     AttemptEnded(Box<AttemptEnded>),
-    /// A lost attempt is launched again.
+    /// A lost attempt is launched again, or a reopened node has another.
     AttemptAdded {
         node: NodeId,
         n: u32,
+        /// It computes nothing: its outputs are collected from what this attempt of the node wrote.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        collects: Option<u32>,
     },
     /// The node has its last phase.
     NodeEnded(Box<NodeEnded>),
@@ -63,6 +67,8 @@ pub enum Event {
     RunResumed {
         by: String,
     },
+    /// The ended run goes on, by another plan.
+    RunReopened(Box<RunReopened>),
     /// A dynamic node's call; the child is the node that the next `NodeAdded` with this call adds.
     CallAdded(Box<CallAdded>),
     RunEnded {
@@ -70,6 +76,25 @@ pub enum Event {
         message: String,
         outputs: Outputs,
     },
+}
+
+/// What becomes of the nodes of a run that goes on after its end. Those that are not named keep what they came to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunReopened {
+    pub by: String,
+    /// The plan from here on. It has the templates, tasks and groups of the one before, in the same order.
+    pub plan: Box<Plan>,
+    /// Nodes that are open again, those above others first.
+    pub open: Vec<NodeId>,
+    /// Nodes that belong to an earlier generation from here on: whatever calls them makes new ones.
+    pub reset: Vec<Reset>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reset {
+    pub node: NodeId,
+    /// For people: why it is not kept.
+    pub why: String,
 }
 
 /// A node came into being: it waits or runs, or it never will (`phase` is then its last).
@@ -203,6 +228,7 @@ impl Event {
             Self::ShutdownRequested { .. } => "ShutdownRequested",
             Self::DeadlineExceeded => "DeadlineExceeded",
             Self::RunResumed { .. } => "RunResumed",
+            Self::RunReopened(_) => "RunReopened",
             Self::CallAdded(_) => "CallAdded",
             Self::RunEnded { .. } => "RunEnded",
         }

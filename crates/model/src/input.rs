@@ -3,9 +3,11 @@
 
 use crate::attempt::Outcome;
 use crate::ids::NodeId;
+use crate::plan::Plan;
 use crate::record::{EnvironmentLock, RunRecord};
 use crate::time::Time;
 use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
@@ -30,10 +32,21 @@ pub enum Input {
     Shutdown { strategy: Shutdown, by: String },
     /// A person or the server lets an interrupted run start attempts again.
     Resume { by: String },
+    /// The run failed because tasks did not write what the plan declares: it goes on by a plan that declares it elsewhere.
+    Reopen(Box<Reopen>),
     /// A dynamic node's attempt asks for a child node.
     Call(Call),
     /// An environment that the run needs was locked; recorded once.
     Environment(Box<EnvironmentLock>),
+}
+
+/// A wish to go on with an ended run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reopen {
+    pub by: String,
+    pub plan: Plan,
+    /// Attempts whose files are still there: (node, number).
+    pub kept: BTreeSet<(u32, u32)>,
 }
 
 /// A report about the attempt `n` of `node`. Duplicates and reports about older attempts change nothing.
@@ -115,6 +128,14 @@ pub enum Refusal {
     ShuttingDown,
     /// The run has as many nodes as a run may have.
     TooManyNodes,
+    /// Only an ended run can be reopened.
+    NotEnded,
+    /// The run did not come to its own end, so it has none to go on from: why.
+    NotReopened(String),
+    /// The plan has other templates, tasks or arguments than the run: which.
+    Reshaped(String),
+    /// No node failed for its outputs alone that could be collected now: why.
+    NothingToCollect(String),
 }
 
 impl core::fmt::Display for Refusal {
@@ -133,6 +154,13 @@ impl core::fmt::Display for Refusal {
             Self::NotCalling => write!(f, "only a running attempt of a dynamic node may call"),
             Self::UnknownTemplate(name) => write!(f, "the workflow has no template '{name}'"),
             Self::ShuttingDown => write!(f, "the run is being shut down already"),
+            Self::NotEnded => write!(f, "the run has not ended"),
+            Self::NotReopened(why) => write!(f, "the run cannot go on: {why}; run the workflow again"),
+            Self::Reshaped(what) => write!(
+                f,
+                "the file now has {what}: what was recorded does not fit it any more; start it as a new run with `towpath run`"
+            ),
+            Self::NothingToCollect(why) => write!(f, "there is nothing to collect: {why}"),
             Self::TooManyNodes => write!(f, "the run has reached the largest number of nodes"),
         }
     }

@@ -285,6 +285,7 @@ fn input_line(input: &In) -> String {
             };
             format!("wish {ticket} {run}: {what}")
         }
+        In::Reopen { ticket, run, log, .. } => format!("reopen {ticket} {run} of {} events", log.events()),
         In::Connected { epoch, known } => {
             let known: Vec<String> = known.iter().map(ToString::to_string).collect();
             format!("connected {} knows [{}]", epoch.0, known.join(" "))
@@ -335,7 +336,7 @@ pub(crate) fn event_line(event: &Event) -> String {
         Event::NodeAdded(added) => format!("NodeAdded {} {} {}", added.node.0, added.name, added.phase.as_str()),
         Event::AttemptStarted { node, n, epoch, .. } => format!("AttemptStarted {}/{n} {}", node.0, epoch.0),
         Event::AttemptEnded(ended) => format!("AttemptEnded {}/{} {:?}", ended.node.0, ended.n, ended.exit),
-        Event::AttemptAdded { node, n } => format!("AttemptAdded {}/{n}", node.0),
+        Event::AttemptAdded { node, n, .. } => format!("AttemptAdded {}/{n}", node.0),
         Event::NodeEnded(ended) => format!("NodeEnded {} {} {}", ended.node.0, ended.phase.as_str(), ended.message),
         Event::RetryDelayed { node, until, .. } => format!("RetryDelayed {} until {}", node.0, until.0),
         Event::CallAdded(call) => format!("CallAdded {}.{}({})", call.parent.0, call.name, call.counter),

@@ -202,7 +202,7 @@ pub fn workflow(history: &History) -> Option<Workflow> {
     let edges = Edges::of(history);
     let progress = progress::of_nodes(history, &edges);
     let names = Names { run: &record.name, scope: if plan.by_reference { "" } else { &record.name }, history };
-    let nodes = history.nodes.iter().map(|node| {
+    let nodes = history.current().map(|node| {
         let view = names.node(node, &edges, progress[node.id.index()]);
         (view.id.clone(), view)
     });

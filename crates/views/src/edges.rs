@@ -20,19 +20,19 @@ impl Edges {
     pub fn of(history: &History) -> Self {
         let count = history.nodes.len();
         let mut held = vec![Vec::new(); count];
-        for node in &history.nodes {
+        for node in history.current() {
             if let Some(container) = history.container(node) {
                 held[container.index()].push(node.id);
             }
         }
         let mut edges = Self { children: vec![Vec::new(); count], outbound: vec![Vec::new(); count] };
-        for node in history.nodes.iter().rev() {
+        for node in history.current().rev() {
             // Upstream marks such a node from outside and never comes to its outbound nodes.
             if node.phase.is_fulfilled() && node.message != FAIL_FAST {
                 edges.outbound[node.id.index()] = outbound(history, &held, node.id, true);
             }
         }
-        for node in &history.nodes {
+        for node in history.current() {
             for parent in edges.parents(history, &held, node) {
                 edges.children[parent.index()].push(node.id);
             }

@@ -6,7 +6,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use model::attempt::{Usage, Written};
-use model::event::{Items, NodeAdded, Placement, Recorded, Site};
+use model::event::{Items, NodeAdded, Placement, Recorded, RunReopened, Site};
 use model::input::Shutdown;
 use model::node::{Inputs, NamedArtifact, Parameter};
 use model::plan::Template;
@@ -34,6 +34,8 @@ pub struct History {
     last_inputs: Arc<Inputs>,
     last_outputs: Arc<Outputs>,
     no_outputs: Arc<Outputs>,
+    /// How often it was reopened.
+    pub reopened: u32,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -51,6 +53,8 @@ pub struct NodeView {
     pub inputs: Arc<Inputs>,
     pub outputs: Arc<Outputs>,
     pub retried: bool,
+    /// Of a generation before the run was reopened: no part of Argo's status.
+    pub is_reset: bool,
     pub added_at: Time,
     pub started_at: Option<Time>,
     pub ended_at: Option<Time>,
@@ -67,6 +71,8 @@ pub struct AttemptView {
     pub ended_at: Option<Time>,
     pub exit: Option<Exit>,
     pub usage: Usage,
+    /// It computed nothing: its outputs were collected from what this attempt wrote.
+    pub collects: Option<u32>,
     /// What it wrote and no output declares.
     pub written: Option<Box<Written>>,
 }
@@ -129,10 +135,10 @@ impl History {
                     attempt.written.clone_from(&ended.written);
                 }
             }
-            Event::AttemptAdded { node, n } => {
+            Event::AttemptAdded { node, n, collects } => {
                 let view = &mut self.nodes[node.index()];
                 view.phase = Phase::Pending;
-                view.attempts.push(AttemptView::new(*n));
+                view.attempts.push(AttemptView { collects: *collects, ..AttemptView::new(*n) });
             }
             Event::NodeEnded(ended) => {
                 if ended.outputs != *self.last_outputs {
@@ -142,7 +148,9 @@ impl History {
                 view.phase = ended.phase;
                 view.message.clone_from(&ended.message);
                 view.outputs = self.last_outputs.clone();
-                view.ended_at = Some(at);
+                // One that only collected ended when its program did.
+                let collected = view.attempts.last().filter(|attempt| attempt.collects.is_some());
+                view.ended_at = collected.and_then(|attempt| attempt.ended_at).or(Some(at));
                 self.export(&ended.outputs);
             }
             Event::LoopOpened(opened) => self.nodes[opened.node.index()].items += Items::len(&opened.items),
@@ -150,6 +158,7 @@ impl History {
             Event::EnvironmentLocked(lock) => self.environments.push((**lock).clone()),
             Event::ShutdownRequested { strategy, by } => self.shutdown = Some((*strategy, by.clone())),
             Event::DeadlineExceeded => self.deadline_exceeded = true,
+            Event::RunReopened(event) => self.reopened(event),
             Event::RunResumed { .. } | Event::CallAdded(_) => {}
             Event::RunEnded { phase, message, outputs } => {
                 self.phase = Some(*phase);
@@ -158,6 +167,28 @@ impl History {
                 self.ended_at = Some(at);
             }
         }
+    }
+
+    fn reopened(&mut self, event: &RunReopened) {
+        if let Some(record) = &mut self.record {
+            Arc::make_mut(record).plan = (*event.plan).clone();
+        }
+        (self.phase, self.ended_at) = (Some(RunPhase::Running), None);
+        (self.message, self.outputs) = (String::new(), Outputs::default());
+        for id in &event.open {
+            let view = &mut self.nodes[id.index()];
+            view.phase = if view.is_leaf() { Phase::Pending } else { Phase::Running };
+            (view.message, view.outputs, view.ended_at) = (String::new(), self.no_outputs.clone(), None);
+        }
+        for reset in &event.reset {
+            self.nodes[reset.node.index()].is_reset = true;
+        }
+        self.reopened += 1;
+    }
+
+    /// The nodes of the run as it is: without those of generations before it was reopened.
+    pub fn current(&self) -> impl DoubleEndedIterator<Item = &NodeView> {
+        self.nodes.iter().filter(|node| !node.is_reset)
     }
 
     /// The last of a name counts.
@@ -202,6 +233,7 @@ impl History {
             inputs: self.last_inputs.clone(),
             outputs: self.no_outputs.clone(),
             retried: added.retried,
+            is_reset: false,
             added_at: at,
             started_at: (!is_leaf).then_some(at),
             ended_at: fulfilled.then_some(at),
@@ -281,6 +313,6 @@ impl NodeView {
 
 impl AttemptView {
     fn new(n: u32) -> Self {
-        Self { n, started_at: None, ended_at: None, exit: None, usage: Usage::default(), written: None }
+        Self { n, started_at: None, ended_at: None, exit: None, usage: Usage::default(), collects: None, written: None }
     }
 }

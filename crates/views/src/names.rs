@@ -36,8 +36,7 @@ impl<'a> Names<'a> {
 
     fn by_id(&self) -> &BTreeMap<String, NodeId> {
         let run = self.history.name();
-        self.by_id
-            .get_or_init(|| self.history.nodes.iter().map(|node| (argo_node_id(run, &node.name), node.id)).collect())
+        self.by_id.get_or_init(|| self.history.current().map(|node| (argo_node_id(run, &node.name), node.id)).collect())
     }
 }
 

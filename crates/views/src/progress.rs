@@ -39,7 +39,7 @@ pub fn of_nodes(history: &History, edges: &Edges) -> Vec<Progress> {
 
 /// The progress of the run: all its leaves.
 pub fn of_run(history: &History) -> Progress {
-    let own = history.nodes.iter().map(|node| leaf(node.kind, node.phase));
+    let own = history.current().map(|node| leaf(node.kind, node.phase));
     own.fold((0, 0), |sum, own| (sum.0 + own.0, sum.1 + own.1))
 }
 

@@ -8,7 +8,7 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use model::artifact::{ArtifactRef, Content};
-use model::event::Recorded;
+use model::event::{Recorded, Reset};
 use model::row::{Cell, ColumnDef, ColumnKind, RowChange, TableDef};
 use model::{Event, NodeKind, Phase, RunId, RunPhase, RunRecord, Time};
 
@@ -90,6 +90,12 @@ impl RunRow {
             }
             Event::AttemptEnded(ended) => {
                 self.open.remove(&(ended.node.0, ended.n));
+            }
+            Event::RunReopened(event) => {
+                (self.phase, self.ended_at) = (Some(RunPhase::Running), None);
+                self.message.clear();
+                let is_leaf = |reset: &&Reset| self.is_leaf[reset.node.index()];
+                self.leaves -= event.reset.iter().filter(is_leaf).count() as u32;
             }
             Event::ShutdownRequested { .. } => self.cancelled = true,
             Event::RunEnded { phase, message, .. } => {

@@ -86,7 +86,7 @@ fn last_try<'a>(history: &'a History, node: &'a NodeView) -> &'a NodeView {
     if node.kind != NodeKind::Retry {
         return node;
     }
-    history.nodes.iter().rev().find(|try_| history.container(try_) == Some(node.id)).unwrap_or(node)
+    history.current().rev().find(|try_| history.container(try_) == Some(node.id)).unwrap_or(node)
 }
 
 /// What is to be copied.

@@ -41,7 +41,7 @@ pub fn run(args: &ExplainArgs, place: &Place) -> Done {
         Some(name) => vec![nodes::find(&history, name)?.id],
         None => {
             let interesting =
-                history.nodes.iter().filter(|node| !node.phase.is_fulfilled() || node.phase.is_failed_or_error());
+                history.current().filter(|node| !node.phase.is_fulfilled() || node.phase.is_failed_or_error());
             interesting.map(|node| node.id).collect()
         }
     };

@@ -21,14 +21,14 @@ pub fn find<'a>(history: &'a History, wanted: &str) -> Result<&'a NodeView, Faul
             || node.name.strip_prefix(run).and_then(|rest| rest.strip_prefix('.')) == Some(wanted)
             || argo_node_id(run, &node.name) == wanted
     };
-    if let Some(node) = history.nodes.iter().find(full) {
+    if let Some(node) = history.current().find(full) {
         return Ok(node);
     }
-    let display: Vec<&NodeView> = history.nodes.iter().filter(|node| *node.display_name == *wanted).collect();
+    let display: Vec<&NodeView> = history.current().filter(|node| *node.display_name == *wanted).collect();
     match display[..] {
         [node] => Ok(node),
         [] => {
-            let names = history.nodes.iter().flat_map(|node| [&*node.display_name, &*node.name]);
+            let names = history.current().flat_map(|node| [&*node.display_name, &*node.name]);
             let help = nearest(wanted, names).map_or_else(
                 || format!("`towpath get {run}` shows what there is"),
                 |near| format!("did you mean '{near}'?"),
@@ -49,18 +49,18 @@ pub fn leaves<'a>(history: &'a History, top: Option<&NodeView>) -> Vec<&'a NodeV
         inside[top.id.index()] = true;
     }
     // A container is always older than what it holds.
-    for node in &history.nodes {
+    for node in history.current() {
         if history.container(node).is_some_and(|id| inside[id.index()]) {
             inside[node.id.index()] = true;
         }
     }
-    history.nodes.iter().filter(|node| node.is_leaf() && inside[node.id.index()]).collect()
+    history.current().filter(|node| node.is_leaf() && inside[node.id.index()]).collect()
 }
 
 /// The artifacts that leaves handed out.
 pub fn artifacts(history: &History, out: &mut String) {
     const MAX: usize = 20;
-    let named = history.nodes.iter().filter(|node| node.is_leaf());
+    let named = history.current().filter(|node| node.is_leaf());
     let mut all = named.flat_map(|node| node.outputs.artifacts.iter().map(move |artifact| (node, artifact)));
     let mut first = true;
     for (node, named) in all.by_ref().take(MAX) {

@@ -1,10 +1,12 @@
-//! `resume`: lets an interrupted run go on, or attaches to one that does.
+//! `resume`: lets an interrupted run go on, attaches to one that does, and reopens one whose outputs can be collected now.
 //! It must never run again what succeeded.
+
+mod reopen;
 
 use crate::exit_codes::{Done, Fault, unread};
 use crate::follow::{CtrlC, Followed, Output, code, print_object};
 use crate::render::summary::quoted;
-use crate::runs::Runs;
+use crate::runs::{RunLine, Runs};
 use crate::wire::Place;
 use clap::Args;
 use driver::protocol::{Reply, Request};
@@ -13,13 +15,16 @@ use model::{Refusal, RunRecord};
 use std::io::Write;
 use std::process::ExitCode;
 
-/// Go on with an interrupted run, or attach to a running one
+/// Go on with an interrupted run, attach to a running one, or collect what a failed one wrote elsewhere
 #[derive(Args)]
 #[command(before_help = "Example: towpath resume @")]
 pub struct ResumeArgs {
     /// Name, id, unique prefix; @ is the latest, @2 the one before
     #[arg(value_name = "RUN", default_value = "@")]
     run: String,
+    /// Corrected workflow files of a run that failed for missing outputs [default: the files that it was started with]
+    #[arg(value_name = "FILE")]
+    files: Vec<String>,
     /// Return as soon as it goes on
     #[arg(long)]
     no_watch: bool,
@@ -31,17 +36,11 @@ pub struct ResumeArgs {
 pub fn run(args: &ResumeArgs, place: &Place) -> Done {
     let runs = Runs::open(place)?;
     let found = runs.find(&args.run)?;
-    let ended = |runs: &Runs| -> Done {
-        let history = runs.history(&found.id)?;
-        let phase = history.phase.map_or("", model::RunPhase::as_str);
-        unread(writeln!(std::io::stderr(), "{} has ended already: {phase}", found.name))?;
-        if let Some(output) = args.output {
-            print_object(&history, output)?;
-        }
-        Ok(code(&history))
-    };
     if found.ended_at.is_some() {
-        return ended(&runs);
+        return reopen::ended(args, place, &runs, &found);
+    }
+    if !args.files.is_empty() {
+        return Err(Fault::usage(format!("{} has not ended: it goes on by the plan that it has", found.name)));
     }
     let mut client = place.client()?;
     let ctrl_c = CtrlC::listen()?;
@@ -50,11 +49,33 @@ pub fn run(args: &ResumeArgs, place: &Place) -> Done {
     match client.ask(&Request::Resume { run: found.id.clone(), by: super::by(), variables })? {
         Reply::Done => {}
         // It ended just now.
-        Reply::Refused(Refusal::NoRun | Refusal::Ended) => return ended(&runs),
+        Reply::Refused(Refusal::NoRun | Refusal::Ended) => return told(args, &runs, &found),
         Reply::Refused(refusal) => return Err(Fault::refused(refusal)),
         Reply::Store(why) => return Err(Fault::store(&why)),
         other => return Err(Fault::machine(format!("the holder of this home answered {other:?}"))),
     }
+    follow(args, place, &runs, &found, client, ctrl_c)
+}
+
+/// It has ended already.
+fn told(args: &ResumeArgs, runs: &Runs, found: &RunLine) -> Done {
+    let history = runs.history(&found.id)?;
+    let phase = history.phase.map_or("", model::RunPhase::as_str);
+    unread(writeln!(std::io::stderr(), "{} has ended already: {phase}", found.name))?;
+    if let Some(output) = args.output {
+        print_object(&history, output)?;
+    }
+    Ok(code(&history))
+}
+
+fn follow(
+    args: &ResumeArgs,
+    place: &Place,
+    runs: &Runs,
+    found: &RunLine,
+    client: driver::Client,
+    ctrl_c: CtrlC,
+) -> Done {
     if args.no_watch {
         unread(writeln!(std::io::stdout(), "{} goes on; `towpath get {}` shows it", found.name, found.name))?;
         return Ok(ExitCode::SUCCESS);

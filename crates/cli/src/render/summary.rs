@@ -39,7 +39,7 @@ pub fn failures(home: &Home, history: &History, color: bool, now: Time) -> Strin
 fn failed_leaves(history: &History) -> Vec<&NodeView> {
     let of_retry = |node: &NodeView| history.container(node).filter(|id| history.node(*id).kind == NodeKind::Retry);
     let mut last_try: Vec<(NodeId, NodeId)> = Vec::new();
-    for node in &history.nodes {
+    for node in history.current() {
         if let Some(retry) = of_retry(node) {
             match last_try.last_mut() {
                 Some((of, last)) if *of == retry => *last = node.id,
@@ -50,7 +50,7 @@ fn failed_leaves(history: &History) -> Vec<&NodeView> {
     let last_try: std::collections::BTreeMap<NodeId, NodeId> = last_try.into_iter().collect();
     let is_last = |node: &NodeView| of_retry(node).is_none_or(|retry| last_try.get(&retry) == Some(&node.id));
     let failed = |node: &&NodeView| node.is_leaf() && matches!(node.phase, Phase::Failed | Phase::Error);
-    let failed = history.nodes.iter().filter(|node| failed(node) || is_unmade(node));
+    let failed = history.current().filter(|node| failed(node) || is_unmade(node));
     failed.filter(|node| node.state() != views::RunState::Cancelled && is_last(node)).collect()
 }
 
@@ -85,6 +85,10 @@ fn leaf(home: &Home, history: &History, node: &NodeView, color: bool, now: Time,
         let told = node.message.contains(" (it wrote: ");
         let what = if told { String::new() } else { format!("{} · ", super::written::names(written)) };
         let _ = writeln!(out, "  wrote: {what}{}", super::written::command(history, node, written));
+        if told && matches!(node.attempts.last().and_then(|attempt| attempt.exit.as_ref()), Some(Exit::Exited(0))) {
+            let run = plain(history.name());
+            let _ = writeln!(out, "  to collect it: correct the path in the file, then towpath resume {run}");
+        }
     }
     let (run, name) = (plain(history.name()), quoted(&node.name));
     let logs = if node.is_leaf() { format!("towpath logs {run} {name} · ") } else { String::new() };
@@ -209,7 +213,15 @@ mod tests {
 
     fn leaf_that(exit: Exit, message: &str) -> NodeView {
         let usage = Usage { cpu_us: 0, memory_peak_bytes: 256 << 20 };
-        let attempt = AttemptView { n: 0, started_at: None, ended_at: None, exit: Some(exit), usage, written: None };
+        let attempt = AttemptView {
+            n: 0,
+            started_at: None,
+            ended_at: None,
+            exit: Some(exit),
+            usage,
+            collects: None,
+            written: None,
+        };
         NodeView {
             id: NodeId(1),
             name: "r.a".into(),
@@ -224,6 +236,7 @@ mod tests {
             inputs: Default::default(),
             outputs: Default::default(),
             retried: false,
+            is_reset: false,
             added_at: Time(0),
             started_at: None,
             ended_at: None,

@@ -18,6 +18,8 @@ const SHOWN_MAX: usize = 3;
 pub struct Index {
     nodes: Vec<Below>,
     phases: Vec<Phase>,
+    /// As the history's.
+    reopened: u32,
 }
 
 #[derive(Clone, Default)]
@@ -56,10 +58,14 @@ pub struct Look {
 impl Index {
     /// Takes over what is new in the history since the last time. `touched`: nodes whose phase may have changed.
     pub fn update(&mut self, history: &History, touched: impl IntoIterator<Item = NodeId>) {
+        if self.reopened != history.reopened {
+            // What hung somewhere may hang nowhere now.
+            *self = Self { reopened: history.reopened, ..Self::default() };
+        }
         for node in history.nodes.iter().skip(self.nodes.len()) {
             self.nodes.push(Below::default());
             self.phases.push(Phase::Pending);
-            if let Some(parent) = history.container(node) {
+            if let Some(parent) = history.container(node).filter(|_| !node.is_reset) {
                 let below = &mut self.nodes[parent.index()];
                 below.children.push(node.id);
                 below.active.insert(node.id);
@@ -78,7 +84,7 @@ impl Index {
         if before == node.phase || !node.phase.is_fulfilled() {
             return;
         }
-        let Some(parent) = history.container(node) else { return };
+        let Some(parent) = history.container(node).filter(|_| !node.is_reset) else { return };
         let below = &mut self.nodes[parent.index()];
         below.active.remove(&node.id);
         match node.phase {

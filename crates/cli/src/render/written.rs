@@ -28,14 +28,14 @@ pub fn names(written: &Written) -> String {
 /// The command that copies the largest of them here.
 pub fn command(history: &History, node: &NodeView, written: &Written) -> String {
     let path = written.files.first().map_or("/PATH", |file| file.path.as_str());
-    let called_so = history.nodes.iter().filter(|other| other.display_name == node.display_name).count();
+    let called_so = history.current().filter(|other| other.display_name == node.display_name).count();
     let name = if called_so == 1 { &node.display_name } else { &node.name };
     format!("towpath cp {} .", quoted(&format!("{}:{name}:{path}", history.name())))
 }
 
 /// The section of `get`. `kept`: attempts whose files are still there.
 pub fn section(history: &History, kept: &BTreeSet<(u32, u32)>, out: &mut String) {
-    let wrote = history.nodes.iter().filter_map(|node| node.written().map(|written| (node, written)));
+    let wrote = history.current().filter_map(|node| node.written().map(|written| (node, written)));
     let wrote: Vec<(&NodeView, &Written)> = wrote.collect();
     if wrote.is_empty() {
         return;

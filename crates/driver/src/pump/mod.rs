@@ -4,6 +4,7 @@
 
 mod ahead;
 mod places;
+mod reopen;
 mod run;
 mod worker;
 
@@ -13,7 +14,7 @@ use ahead::Handed;
 use engine::admission::{Admission, Capacity};
 use model::command::{KillReason, Place};
 use model::event::Recorded;
-use model::input::{Epoch, Report, ReportKind, Stamped};
+use model::input::{Epoch, Reopen, Report, ReportKind, Stamped};
 use model::planted::{self, Bug};
 use model::record::EnvironmentLock;
 use model::row::RowChange;
@@ -47,6 +48,13 @@ pub enum In {
         ticket: Ticket,
         run: RunId,
         input: Input,
+    },
+    /// Somebody wants an ended run to go on. `log`: for a run that is not in memory.
+    Reopen {
+        ticket: Ticket,
+        run: RunId,
+        log: Box<Folded>,
+        wish: Box<Reopen>,
     },
     /// The executor has a worker: everything that another epoch started and that is not known is lost.
     Connected {
@@ -257,6 +265,7 @@ impl Pump {
                 self.unreadable.insert(run, why);
             }
             In::Wish { ticket, run, input } => self.wish(ticket, run, input, out),
+            In::Reopen { ticket, run, log, wish } => self.reopen(ticket, run, *log, wish, out),
             In::Connected { epoch, known } => self.connected(epoch, &known, out),
             In::Disconnected => self.epoch = None,
             In::Passed { from, to } => self.passed(&from, &to),
@@ -468,6 +477,8 @@ impl Pump {
                 }
                 out.push(Out::Return { run: id.clone(), parent, n, name, counter, child });
             }
+            // It may have been reopened meanwhile.
+            Command::Ended if self.runs.get(id).is_some_and(|run| !run.state.is_ended()) => {}
             Command::Ended => self.forget(id, out),
         }
     }

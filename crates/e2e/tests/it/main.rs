@@ -2,6 +2,7 @@
 //! It must never link the product: what it knows of it is the command line.
 
 mod calls;
+mod collecting;
 mod contents;
 mod damage;
 mod durability;

@@ -29,6 +29,7 @@ const EVENTS: &[&str] = &[
     "ShutdownRequested",
     "DeadlineExceeded",
     "RunResumed",
+    "RunReopened",
     "CallAdded",
     "RunEnded",
 ];
@@ -45,7 +46,7 @@ const NODE_EVENTS: &[&str] = &[
 const KINDS: &[&str] = &["Pod", "Steps", "StepGroup", "DAG", "TaskGroup", "Retry", "Skipped", "Suspend"];
 const ADDED: &[&str] = &["Pending", "Running", "Succeeded", "Skipped", "Failed", "Error", "Omitted"];
 const ENDED: &[&str] = &["Succeeded", "Skipped", "Failed", "Error", "Omitted"];
-const INPUTS: &[&str] = &["Submit", "Reports", "Woke", "Shutdown", "Resume", "Call", "Environment"];
+const INPUTS: &[&str] = &["Submit", "Reports", "Woke", "Shutdown", "Resume", "Reopen", "Call", "Environment"];
 const EXITS: &[&str] = &["Exited", "Signalled", "Oom", "Deadline", "Cancelled", "Lost", "NotStarted"];
 const COMMANDS: &[&str] = &["Place", "Launch", "Kill", "WakeAt", "Return", "Ended"];
 const KILLS: &[&str] = &["Stopped", "Terminated", "Deadline", "TimedOut"];
@@ -63,6 +64,10 @@ const REFUSALS: &[&str] = &[
     "UnknownTemplate",
     "ShuttingDown",
     "TooManyNodes",
+    "NotEnded",
+    "NotReopened",
+    "Reshaped",
+    "NothingToCollect",
 ];
 const REASONS: &[&str] =
     &["Ended", "Running", "WaitsForPlace", "BacksOff", "WaitsForChildren", "WaitsForRoom", "Suspended", "Stopping"];
@@ -128,6 +133,7 @@ impl Coverage {
             Input::Woke => "Woke",
             Input::Shutdown { .. } => "Shutdown",
             Input::Resume { .. } => "Resume",
+            Input::Reopen(_) => "Reopen",
             Input::Call(_) => "Call",
             Input::Environment(_) => "Environment",
         };
@@ -162,6 +168,10 @@ impl Coverage {
             Refusal::UnknownTemplate(_) => "UnknownTemplate",
             Refusal::ShuttingDown => "ShuttingDown",
             Refusal::TooManyNodes => "TooManyNodes",
+            Refusal::NotEnded => "NotEnded",
+            Refusal::NotReopened(_) => "NotReopened",
+            Refusal::Reshaped(_) => "Reshaped",
+            Refusal::NothingToCollect(_) => "NothingToCollect",
         };
         self.reach("refusal", name, "given");
     }
@@ -257,6 +267,8 @@ fn why_impossible(table: &str, row: &str, column: &str) -> Option<&'static str> 
 
 /// The run's state after a log.
 fn run_state(log: &[Recorded]) -> &'static str {
+    let again = log.iter().rposition(|recorded| matches!(recorded.event, Event::RunReopened(_)));
+    let log = &log[again.unwrap_or(0)..];
     let any = |of: fn(&Event) -> bool| log.iter().any(|recorded| of(&recorded.event));
     if any(|event| matches!(event, Event::RunEnded { .. })) {
         "ended"
@@ -285,6 +297,7 @@ fn subject(event: &Event) -> Option<NodeId> {
         | Event::ShutdownRequested { .. }
         | Event::DeadlineExceeded
         | Event::RunResumed { .. }
+        | Event::RunReopened(_)
         | Event::RunEnded { .. } => None,
     }
 }

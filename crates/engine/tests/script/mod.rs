@@ -12,6 +12,8 @@
 //! - `at +5s`: time passes; `wake [+10s]`: and a timer is due (without a span: at the next one)
 //! - `call NODE NAME#COUNTER [fp=TEXT] [template=NAME] [n=N] [-p NAME=VALUE]…`, `call-unknown` and `reports-unknown`: by
 //!   and about a node that is not there
+//! - `edit OLD NEW`: the plan's text is another from here on, in the plan of the next `reopen`; `reopen [gone]`: the ended run goes on by
+//!   it, and what its attempts wrote is still there, or not
 //! - `again`: the last input once more; where it is not refused it must change nothing
 //! - `epoch NAME`: places from now on are of this epoch; `restart`: the log is folded, and the run goes on with the fold
 //! - `show`, `owes`, `commands`, `events`, `explain NODE`, `launch NODE`: print the nodes, what is owed, what the last input released,
@@ -24,10 +26,11 @@ mod words;
 use crate::coverage::Coverage;
 use crate::driving::{self, Run};
 use engine::{Body, Decided, outstanding};
-use model::input::{Call, Epoch, Report, ReportKind, Shutdown};
+use model::input::{Call, Epoch, Reopen, Report, ReportKind, Shutdown};
 use model::node::Parameter;
 use model::record::EnvironmentLock;
 use model::{Command, Exit, Input, NodeId, NodeKind, Outcome};
+use std::collections::BTreeSet;
 use words::{numbered, outcome, parameters, words};
 
 pub struct Case {
@@ -79,6 +82,7 @@ pub fn run(case: &Case, coverage: &mut Coverage) -> Vec<String> {
     };
     let mut player = Player {
         plan,
+        text: case.plan.clone(),
         run: Run::new(),
         epoch: "e1".into(),
         last: None,
@@ -108,6 +112,8 @@ pub fn run(case: &Case, coverage: &mut Coverage) -> Vec<String> {
 
 struct Player<'a> {
     plan: model::Plan,
+    /// What the plan is written in, edited.
+    text: String,
     run: Run,
     epoch: String,
     last: Option<Input>,
@@ -135,6 +141,14 @@ impl Player<'_> {
             "stop" => self.give(Input::Shutdown { strategy: Shutdown::Stop, by: "cli:ada".into() }),
             "terminate" => self.give(Input::Shutdown { strategy: Shutdown::Terminate, by: "cli:ada".into() }),
             "resume" => self.give(Input::Resume { by: "cli:ada".into() }),
+            "edit" => {
+                let [old, new] = rest else { return Err("edit OLD NEW".into()) };
+                if !self.text.contains(old.as_str()) {
+                    return Err(format!("the plan has no {old}"));
+                }
+                self.text = self.text.replace(old.as_str(), new);
+            }
+            "reopen" => self.reopen(rest)?,
             "environment" => self.environment(rest)?,
             "place" => self.place(rest)?,
             "end" | "lost" | "stale" | "placed" => self.reports(&words)?,
@@ -221,6 +235,14 @@ impl Player<'_> {
         let length = self.run.log.len();
         self.give(last);
         if self.run.log.len() == length { Ok(()) } else { Err("the repeated input changed something".into()) }
+    }
+
+    fn reopen(&mut self, rest: &[String]) -> Result<(), String> {
+        let plan = plan::of(&self.text)?;
+        let all = (0..self.run.state.nodes().len() as u32).flat_map(|node| (0..9).map(move |n| (node, n)));
+        let kept = if rest.is_empty() { all.collect() } else { BTreeSet::new() };
+        self.give(Input::Reopen(Box::new(Reopen { by: "cli:ada".into(), plan, kept })));
+        Ok(())
     }
 
     fn pass(&mut self, rest: &[String]) -> Result<(), String> {

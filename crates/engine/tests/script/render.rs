@@ -29,7 +29,8 @@ pub fn brief(run: &Run) -> Vec<String> {
 }
 
 fn head(run: &Run) -> String {
-    let ended = run.log.iter().find_map(|recorded| match &recorded.event {
+    let again = run.log.iter().rposition(|recorded| matches!(recorded.event, Event::RunReopened(_))).unwrap_or(0);
+    let ended = run.log[again..].iter().find_map(|recorded| match &recorded.event {
         Event::RunEnded { phase, message, outputs } => Some((phase, message, outputs)),
         _ => None,
     });
@@ -43,7 +44,9 @@ fn head(run: &Run) -> String {
 }
 
 fn line(name: &str, node: &Node) -> String {
-    let mut line = format!("{} {} {}{}", bare(name), node.kind.as_str(), node.phase.as_str(), quoted(&node.message));
+    let reset = if node.is_reset { "reset: " } else { "" };
+    let mut line =
+        format!("{reset}{} {} {}{}", bare(name), node.kind.as_str(), node.phase.as_str(), quoted(&node.message));
     let inputs = pairs(&node.inputs.parameters) + &artifacts(&node.inputs.artifacts);
     if !inputs.is_empty() {
         let _ = write!(line, " in{inputs}");
@@ -162,6 +165,9 @@ pub fn launch(launch: &model::Launch) -> String {
     }
     if launch.outputs.result {
         line += " stdout>result";
+    }
+    if let Some(from) = launch.collects {
+        let _ = write!(line, " collects #{from}");
     }
     if let Some(seconds) = launch.deadline_s {
         let _ = write!(line, " deadline={seconds}s");

@@ -9,7 +9,7 @@ use model::attempt::{Launch, Outcome, Wanted, WantedArtifact, WantedParameter};
 use model::limits::VALUE_BYTES_MAX;
 use model::node::{NamedArtifact, Parameter};
 use model::runner::Ended;
-use model::{ArtifactRef, Content, Exit};
+use model::{ArtifactRef, AttemptKey, Content, Exit, Time};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -199,8 +199,57 @@ fn adopt(site: &Site, layout: &Layout, view: &View<'_>, found: &Found) -> Result
         Found::Scattered(path) => {
             let to = layout.scratch.join("assembled");
             super::scratch::remove(&to);
-            view.assemble(path, &to).map_err(|error| error.to_string())?;
+            view.assemble(path, &to, true).map_err(|error| error.to_string())?;
             store.adopt_tree(&to).map(|(digest, bytes)| (Content::Tree(digest), bytes))
+        }
+    };
+    stored.map_err(|error| error.to_string())
+}
+
+/// The outcome of an attempt that collects what an earlier one, `from`, wrote. Nothing of that is moved: this may be done again.
+pub(crate) fn collect_again(site: &Site, launch: &Launch, from: &AttemptKey, now: Time) -> Outcome {
+    let read = |entry: kept::Entry| {
+        let record = kept::record(&entry.dir)?;
+        Some((kept::layout(&entry, &record)?, record.outcome))
+    };
+    let Some((layout, before)) = kept::find(&site.home, from).and_then(read) else {
+        let why = "what it wrote was kept for a day at most, while there was room, and is gone: run the workflow again";
+        return Outcome::bare(Exit::NotStarted(why.into()), now);
+    };
+    let view = View::new(&layout, site.home.root());
+    let mut taken = take_all(&view, &launch.outputs, &|found| copy(site, &launch.key, &view, found));
+    // What is declared now is not told as undeclared, though it stays where it is.
+    let paths = launch.outputs.artifacts.iter().map(|artifact| &artifact.path);
+    for found in paths.filter_map(|path| view.find(path).ok().flatten()) {
+        if let Found::Own(real) = found {
+            taken.stayed.insert(real);
+        }
+    }
+    let written = written::list(&view, &taken.stayed);
+    let result = before.result.filter(|_| launch.outputs.result);
+    let mut outcome =
+        Outcome { started_at: before.started_at, result, written, ..Outcome::bare(before.exit, before.ended_at) };
+    taken.put(&mut outcome);
+    outcome
+}
+
+/// Stores a copy of what was found.
+fn copy(site: &Site, key: &AttemptKey, view: &View<'_>, found: &Found) -> Result<(Content, u64), String> {
+    let store = &site.store;
+    let stored = match found {
+        Found::Own(path) | Found::Foreign(path) if path.is_dir() => {
+            store.copy_tree(path, &|_, _| true).map(|(digest, bytes)| (Content::Tree(digest), bytes))
+        }
+        Found::Own(path) | Found::Foreign(path) => {
+            store.copy_file(path).map(|(digest, bytes)| (Content::Blob(digest), bytes))
+        }
+        Found::Scattered(path) => {
+            let to = site.scratch(key).join("assembled");
+            super::scratch::remove(&to);
+            let assembled = view.assemble(path, &to, false).map_err(|error| error.to_string());
+            let stored = assembled.map(|()| store.adopt_tree(&to));
+            super::scratch::remove(&site.scratch(key));
+            stored?.map(|(digest, bytes)| (Content::Tree(digest), bytes))
         }
     };
     stored.map_err(|error| error.to_string())

@@ -246,6 +246,7 @@ mod tests {
             profile: Profile::Trusted,
             source: None,
             directory: Some("/".into()),
+            collects: None,
         }
     }
 

@@ -118,6 +118,8 @@ enum Progressed {
 enum Job {
     Stage(AttemptKey),
     Collect(AttemptKey, Ended),
+    /// Of an attempt that starts nothing.
+    CollectAgain(AttemptKey),
     CleanUp(AttemptKey, Option<Arc<Launch>>),
     Stop,
 }
@@ -268,6 +270,7 @@ impl Inner {
                     self.state().flush();
                 }
                 Job::Collect(key, ended) => self.collect(&key, ended),
+                Job::CollectAgain(key) => self.collect_again(&key),
                 Job::CleanUp(key, launch) => self.clean_up(&key, launch.as_deref()),
                 Job::Stop => return,
             }
@@ -293,6 +296,13 @@ impl Inner {
                 (self.events)(ExecutorEvent::Ended { key, outcome });
             }
             return;
+        }
+        if launch.collects.is_some() {
+            // It needs neither a runner nor its place, and may as well be done at once.
+            let at = Progressed::Collecting;
+            let attempt = Attempt { launch: Arc::new(launch), epoch, at, waits: false, litter: false };
+            state.attempts.insert(key.clone(), attempt);
+            return self.job(Job::CollectAgain(key));
         }
         let Some(link) = &state.link else {
             if waits {
@@ -481,6 +491,18 @@ impl Inner {
         {
             attempt.litter = launch.outputs.result;
         }
+        self.done(key.clone(), outcome);
+    }
+
+    /// Collects what an earlier attempt wrote. It needs no runner, and a holder that dies meanwhile does it again.
+    fn collect_again(&self, key: &AttemptKey) {
+        let launch = {
+            let state = self.state();
+            let Some(attempt) = state.attempts.get(key) else { return };
+            Arc::clone(&attempt.launch)
+        };
+        let from = AttemptKey { n: launch.collects.unwrap_or_default(), ..key.clone() };
+        let outcome = collect::collect_again(&self.site(true), &launch, &from, wall());
         self.done(key.clone(), outcome);
     }
 

@@ -189,17 +189,18 @@ impl<'a> View<'a> {
         Some(if merged { Found::Scattered(path.to_path_buf()) } else { Found::Own(real) })
     }
 
-    /// Puts a scattered directory together at `to`, which must not exist.
+    /// Puts a scattered directory together at `to`, which must not exist. `moves`: what is the attempt's own is moved there.
     ///
     /// # Errors
     /// What could not be read or written.
-    pub fn assemble(&self, path: &Path, to: &Path) -> io::Result<()> {
+    pub fn assemble(&self, path: &Path, to: &Path, moves: bool) -> io::Result<()> {
         fs::create_dir_all(to)?;
         for name in self.names(path) {
             let (inside, out) = (path.join(&name), to.join(&name));
             match self.place(&inside) {
                 None => {}
-                Some(Found::Scattered(_)) => self.assemble(&inside, &out)?,
+                Some(Found::Scattered(_)) => self.assemble(&inside, &out, moves)?,
+                Some(Found::Own(real)) if !moves => copy(&real, &out)?,
                 Some(Found::Own(real)) => match fs::rename(&real, &out) {
                     Err(error) if error.kind() == io::ErrorKind::CrossesDevices => copy(&real, &out)?,
                     other => other?,

@@ -18,7 +18,7 @@ const OWN: [&str; 2] = ["/argo/staging", "/towpath/bin"];
 /// The task's HOME: what begins with a dot there are settings and caches of tools.
 const HOME: &str = "/towpath/home";
 
-/// `declared`: real paths of files that were collected and stayed where they were.
+/// `declared`: real paths of what was collected and stayed where it was.
 pub(super) fn list(view: &View<'_>, declared: &BTreeSet<PathBuf>) -> Option<Box<Written>> {
     let mut walk = Walk { view, declared, found: Written::default(), seen: 0 };
     for (real, inside, has_lower) in view.written_places() {
@@ -57,7 +57,7 @@ impl Walk<'_> {
                 let name = entry.file_name();
                 let Ok(kind) = entry.file_type() else { continue };
                 let path = inside.join(&name);
-                if is_noise(&path, kind) || self.view.is_laid(&path) {
+                if is_noise(&path, kind) || self.view.is_laid(&path) || self.is_declared(&entry.path()) {
                     continue;
                 }
                 if kind.is_dir() {
@@ -69,10 +69,11 @@ impl Walk<'_> {
         }
     }
 
+    fn is_declared(&self, real: &Path) -> bool {
+        !self.declared.is_empty() && self.declared.contains(real)
+    }
+
     fn file(&mut self, real: &Path, path: &Path, kind: FileType, has_lower: bool) {
-        if !self.declared.is_empty() && self.declared.contains(real) {
-            return;
-        }
         let Ok(metadata) = fs::symlink_metadata(real) else { return };
         if is_whiteout(&metadata) || (has_lower && self.is_unchanged(real, path, &metadata)) {
             return;

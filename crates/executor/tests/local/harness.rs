@@ -234,6 +234,7 @@ impl World {
             profile,
             source: None,
             directory: Some(self.dir.path().to_string_lossy().into_owned()),
+            collects: None,
         }
     }
 

@@ -3,7 +3,7 @@
 
 use super::Violation;
 use super::limits;
-use model::event::{AttemptEnded, CallAdded, NodeAdded, NodeEnded, Placement, Recorded};
+use model::event::{AttemptEnded, CallAdded, NodeAdded, NodeEnded, Placement, Recorded, RunReopened};
 use model::plan::{RetryPolicy, Template};
 use model::{Event, Exit, NodeId, NodeKind, Phase, Plan, RunPhase, Time};
 use std::collections::BTreeMap;
@@ -35,6 +35,8 @@ pub(super) struct Node {
     pub requested: bool,
     /// A try of a Retry node that is not the first.
     pub further_try: bool,
+    /// It is open again, and its next attempt comes.
+    reopened: bool,
     attempt: Attempt,
     tries: Vec<NodeId>,
     delayed_until: Option<Time>,
@@ -62,7 +64,7 @@ impl Replay {
         if (position == 0) != matches!(event, Event::RunCreated(_)) {
             self.violate("I8", format!("{} where it may not stand", event.kind()));
         }
-        if self.ended && !matches!(event, Event::AttemptEnded(_)) {
+        if self.ended && !matches!(event, Event::AttemptEnded(_) | Event::RunReopened(_)) {
             self.violate("I8", format!("{} after the run's end", event.kind()));
         }
         if self.expected_child.is_some() && !matches!(event, Event::NodeAdded(_)) {
@@ -82,7 +84,7 @@ impl Replay {
             Event::NodeAdded(added) => self.node_added(added),
             Event::AttemptStarted { node, n, .. } => self.attempt_started(*node, *n),
             Event::AttemptEnded(ended) => self.attempt_ended(ended),
-            Event::AttemptAdded { node, n } => self.attempt_added(*node, *n),
+            Event::AttemptAdded { node, n, collects } => self.attempt_added(*node, *n, *collects),
             Event::NodeEnded(ended) => self.node_ended(ended),
             Event::LoopOpened(opened) => {
                 if self.is_ended(opened.node) {
@@ -99,6 +101,7 @@ impl Replay {
             Event::DeadlineExceeded => self.deadline = true,
             Event::CallAdded(call) => self.call_added(call),
             Event::RunEnded { phase, .. } => self.run_ended(*phase),
+            Event::RunReopened(event) => self.reopened(event),
             Event::EnvironmentLocked(_) | Event::RunResumed { .. } => {}
         }
     }
@@ -163,6 +166,7 @@ impl Replay {
             container,
             requested,
             further_try,
+            reopened: false,
             attempt: Attempt::default(),
             tries: Vec::new(),
             delayed_until: None,
@@ -244,15 +248,36 @@ impl Replay {
         self.nodes[ended.node.index()].attempt.ended = Some(ended.exit.clone());
     }
 
-    fn attempt_added(&mut self, id: NodeId, n: u32) {
+    /// An ended run goes on: what is open again has not ended, and what is reset hangs nowhere.
+    fn reopened(&mut self, event: &RunReopened) {
+        if !std::mem::replace(&mut self.ended, false) {
+            self.violate("I8", "the run is reopened before its end".into());
+        }
+        self.plan = Some((*event.plan).clone());
+        for id in &event.open {
+            if id.index() >= self.nodes.len() || !self.is_ended(*id) {
+                return self.violate("I8", format!("node {} is opened again and cannot be", id.0));
+            }
+            let node = &mut self.nodes[id.index()];
+            node.phase = if node.kind == NodeKind::Pod { Phase::Pending } else { Phase::Running };
+            node.reopened = node.kind == NodeKind::Pod;
+        }
+        for reset in &event.reset {
+            self.nodes.iter_mut().for_each(|node| node.tries.retain(|id| *id != reset.node));
+        }
+    }
+
+    fn attempt_added(&mut self, id: NodeId, n: u32, collects: Option<u32>) {
+        let reopened = std::mem::take(&mut self.nodes[id.index()].reopened);
         let once = self.template(id).is_some_and(|template| template.at_most_once);
+        let once = once && !reopened && collects.is_none();
         let node = self.node(id);
         let (ended, attempt) = (node.phase.is_fulfilled(), &node.attempt);
         if n != attempt.n + 1 {
             self.violate("I3", format!("attempt {n} of node {} follows attempt {}", id.0, attempt.n));
         } else if ended || once {
             self.violate("I2", format!("node {} gets attempt {n} and may not", id.0));
-        } else if !matches!(attempt.ended, Some(Exit::Lost(_))) {
+        } else if !reopened && !matches!(attempt.ended, Some(Exit::Lost(_))) {
             let before = attempt.ended.clone();
             self.violate("I2", format!("node {} gets attempt {n} after {before:?}", id.0));
         }
