@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostMount {
     pub point: PathBuf,
-    /// A directory on a local disk: it gets an overlay of its own. Others are shown read-only.
+    /// A directory on a local disk, or one with sockets: it gets an overlay of its own. Others are shown read-only.
     pub disk: bool,
 }
 
@@ -63,10 +63,16 @@ fn parse(mountinfo: &str, home: &Path) -> Vec<HostMount> {
             continue;
         }
         mounts.retain(|mount| mount.point != point);
-        let disk = DISKS.contains(&kind) && point.is_dir();
+        let disk = (DISKS.contains(&kind) || has_sockets(&point, kind)) && point.is_dir();
         mounts.push(HostMount { point, disk });
     }
     mounts
+}
+
+/// Where services have their sockets. Seen through an overlay they are there, and nobody can connect to them; a read-only mount
+/// would not hinder that.
+fn has_sockets(point: &Path, kind: &str) -> bool {
+    kind == "tmpfs" && point.starts_with("/run")
 }
 
 /// Spaces and the like are written as three octal digits.
@@ -115,6 +121,12 @@ mod tests {
         let mounts = parse(text, Path::new("/h"));
         let points: Vec<_> = mounts.iter().map(|m| (m.point.to_str().expect("text"), m.disk)).collect();
         assert_eq!(points, [("/mnt/with space", false), ("/etc/hostname", false)]);
+    }
+
+    #[test]
+    fn sockets_of_services_are_seen_through_an_overlay() {
+        assert!(has_sockets(Path::new("/run/user/1000"), "tmpfs") && has_sockets(Path::new("/run"), "tmpfs"));
+        assert!(!has_sockets(Path::new("/run/docker/netns/x"), "nsfs") && !has_sockets(Path::new("/mnt/x"), "tmpfs"));
     }
 
     #[test]
