@@ -12,6 +12,21 @@ pub fn now() -> Time {
     Time(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
 }
 
+/// A clock that only waiting moves, in microseconds. It goes on while a process is stopped, and not while the machine sleeps.
+pub fn monotonic_us() -> i64 {
+    of(rustix::time::ClockId::Monotonic)
+}
+
+/// Processor time that this process has spent, in microseconds.
+pub fn spent_us() -> i64 {
+    of(rustix::time::ClockId::ProcessCPUTime)
+}
+
+fn of(clock: rustix::time::ClockId) -> i64 {
+    let now = rustix::time::clock_gettime(clock);
+    now.tv_sec * Time::SECOND_US + now.tv_nsec / 1000
+}
+
 /// Bytes that nobody can guess.
 ///
 /// # Errors

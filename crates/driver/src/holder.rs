@@ -9,6 +9,7 @@ use crate::protocol::{Held, Reply, Status};
 use crate::pump::{Batch, BatchId, Denied, Folded, In, Out, Pump, RunAppend, Ticket, WINDOW_US};
 use crate::reload::Reloads;
 use crate::rows_again;
+use crate::steady::Steady;
 use crate::watch::Board;
 use engine::State;
 use engine::admission::Capacity;
@@ -18,7 +19,7 @@ use model::command::KillReason;
 use model::input::Reopen;
 use model::limits::GRACE_SECONDS;
 use model::row::{Cell, RowChange};
-use model::{Content, Event, Exit, Input, Refusal, RunId};
+use model::{Content, Event, Exit, Input, Refusal, RunId, Time};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::process::ExitCode;
@@ -38,6 +39,8 @@ pub const BUSY: &str = "busy";
 const STEP_INPUTS_MAX: usize = 4096;
 /// A holder with nothing to do and no client leaves after this time.
 const IDLE: Duration = Duration::from_secs(3);
+/// While something is due the clock is looked at this often, so that sleep of the machine shows.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// The executor's events go here, from any thread.
 pub type Events = Box<dyn Fn(ExecutorEvent) + Send + Sync>;
@@ -130,6 +133,7 @@ fn hold(parts: Parts) -> Result<ExitCode, String> {
         next_ticket: 0,
         submitted: BTreeMap::new(),
         reloads: Reloads::default(),
+        steady: Steady::start(clock::now(), clock::monotonic_us()),
         trouble: None,
     };
     holder.load_unfinished()?;
@@ -187,6 +191,7 @@ struct Holder {
     /// Runs whose first events are not durable yet, with their names.
     submitted: BTreeMap<Ticket, (RunId, String)>,
     reloads: Reloads,
+    steady: Steady,
     /// After this nothing can be written any more.
     trouble: Option<StoreError>,
 }
@@ -202,7 +207,10 @@ impl Holder {
             let run = RunId(id);
             // One log that cannot be read does not keep the others from going on.
             match self.read(&run) {
-                Ok(log) => loads.push(In::Load { run, log, resumed: false }),
+                Ok(log) => {
+                    self.steady.not_before(log.at());
+                    loads.push(In::Load { run, log, resumed: false });
+                }
                 Err(why) => {
                     executor::own_log::say(format!("run {run} is left alone: {why}"));
                     loads.push(In::Unreadable { run, why });
@@ -224,7 +232,10 @@ impl Holder {
     fn serve(&mut self, inbox: &Receiver<Job>, desk: &Desk) -> ExitCode {
         loop {
             let mut inputs = Vec::new();
-            match inbox.recv_timeout(self.patience()) {
+            let (patience, spent_us) = (self.patience(), clock::spent_us());
+            let received = inbox.recv_timeout(patience);
+            inputs.extend(self.look_at_the_clock(patience, spent_us));
+            match received {
                 Ok(job) => {
                     self.take(job, &mut inputs);
                     for job in inbox.try_iter().take(STEP_INPUTS_MAX) {
@@ -248,9 +259,20 @@ impl Holder {
 
     /// How long there is nothing to do without a job.
     fn patience(&self) -> Duration {
-        let now = clock::now();
+        let now = self.now();
         let due = self.pump.next_wake().into_iter().chain(self.reloads.next_due()).min();
-        due.map_or(IDLE, |due| Duration::from_micros(due.since_us(now) as u64).min(IDLE))
+        due.map_or(IDLE, |due| Duration::from_micros(due.since_us(now) as u64).min(LOOK))
+    }
+
+    fn now(&self) -> Time {
+        self.steady.at(clock::now())
+    }
+
+    /// After a wait of at most `patience`; `spent_us`: the processor time of this process before it.
+    fn look_at_the_clock(&mut self, patience: Duration, spent_us: i64) -> Option<In> {
+        let busy_us = patience.as_micros() as i64 + clock::spent_us() - spent_us;
+        let us = self.steady.look(clock::now(), clock::monotonic_us(), busy_us);
+        (us > 0).then_some(In::Slept { us })
     }
 
     fn is_idle(&self) -> bool {
@@ -419,7 +441,7 @@ impl Holder {
         let all = failed.then(|| self.pump.runs().filter(|run| self.pump.is_resumed(run)).cloned().collect());
         let resumed: BTreeSet<RunId> = all.unwrap_or_default();
         let seed = self.seeds.draw();
-        for out in self.pump.step(clock::now(), seed, inputs) {
+        for out in self.pump.step(self.now(), seed, inputs) {
             self.perform(out, &resumed);
         }
         self.executor.flush();
@@ -449,7 +471,7 @@ impl Holder {
             }
             Out::Reload(run) => {
                 let may_start = resumed.contains(&run);
-                self.reloads.put(run, may_start, clock::now());
+                self.reloads.put(run, may_start, self.now());
             }
             Out::Forget(run) => {
                 variables::forget(self.home.executor(), &run);
@@ -555,7 +577,7 @@ impl Holder {
         match self.read(run) {
             Ok(log) => Some(self.load_again(run.clone(), log, resumed)),
             Err(_) => {
-                self.reloads.put_back(run.clone(), resumed, clock::now());
+                self.reloads.put_back(run.clone(), resumed, self.now());
                 None
             }
         }
@@ -571,7 +593,7 @@ impl Holder {
 
     /// Folds runs again whose logs did not follow.
     fn reload_due(&mut self) {
-        let now = clock::now();
+        let now = self.now();
         for (run, resumed) in self.reloads.take_due(now) {
             match self.read(&run) {
                 Ok(log) => self.step(vec![self.load_again(run, log, resumed)]),

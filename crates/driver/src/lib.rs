@@ -11,6 +11,7 @@ pub mod identity;
 pub mod protocol;
 pub mod pump;
 pub mod soundness;
+pub mod steady;
 
 mod connection;
 mod reload;

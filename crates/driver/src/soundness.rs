@@ -129,6 +129,7 @@ impl Log {
             Event::EnvironmentLocked(_)
             | Event::ShutdownRequested { .. }
             | Event::DeadlineExceeded
+            | Event::Slept { .. }
             | Event::RunResumed { .. }
             | Event::RunEnded { .. } => Ok(()),
         }

@@ -48,7 +48,7 @@ impl State {
         let template = self.template_of(id).filter(|_| waits)?;
         let scope = leaf::scope(self, template, self.name(id), &node.inputs);
         let us = leaf::timeout_us(template, &scope).ok().flatten()?;
-        Some(node.added_at.plus_us(us))
+        Some(node.added_at.plus_us(us.saturating_add(self.slept_since(node.added_at))))
     }
 
     fn waiting(&self, of: impl Iterator<Item = NodeId>) -> Waiting {

@@ -22,6 +22,11 @@ pub(crate) fn follow(state: &State, event: &Event) -> Vec<Command> {
             state.delayed.contains(&(*until, *node)).then_some(Command::WakeAt(*until)).into_iter().collect()
         }
         Event::ShutdownRequested { .. } | Event::DeadlineExceeded => kills(state),
+        // All of them are due later.
+        Event::Slept { .. } => {
+            let timeouts = state.timeouts.iter().map(|(due, _)| *due);
+            deadline(state).into_iter().chain(timeouts).map(Command::WakeAt).collect()
+        }
         Event::NodeEnded(ended) => after_end(state, ended.node),
         Event::RunEnded { .. } => {
             let mut commands = kills(state);
@@ -77,7 +82,8 @@ pub fn next_wake(state: &State) -> Option<Time> {
 pub(crate) fn deadline(state: &State) -> Option<Time> {
     let record = state.record.as_ref()?;
     let seconds = record.plan.active_deadline_s?;
-    (!state.deadline_exceeded && !state.is_ended()).then(|| state.began.plus_seconds(seconds))
+    (!state.deadline_exceeded && !state.is_ended())
+        .then(|| state.began.plus_seconds(seconds).plus_us(state.slept_since(state.began)))
 }
 
 /// What an attempt that waits is owed: a place, and a word when its `timeout` is over.

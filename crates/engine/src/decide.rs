@@ -21,6 +21,7 @@ pub fn decide(draft: &mut Draft<'_>, stamped: &Stamped) -> Result<(), Refusal> {
         _ if !draft.state().is_created() => return Err(Refusal::NoRun),
         Input::Reports(reports) => reports::take(draft, reports),
         Input::Woke => stop::woke(draft),
+        Input::Slept { us } => stop::slept(draft, *us),
         Input::Shutdown { strategy, by } => stop::shut_down(draft, *strategy, by)?,
         Input::Resume { by } => {
             if draft.state().is_ended() {

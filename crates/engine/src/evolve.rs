@@ -41,6 +41,7 @@ pub fn evolve(state: &mut State, recorded: &Recorded) {
         Event::RunReopened(event) => reopened::reopened(state, event, at),
         Event::ShutdownRequested { strategy, .. } => state.shutdown = Some(*strategy),
         Event::DeadlineExceeded => state.deadline_exceeded = true,
+        Event::Slept { us } => slept(state, at, *us),
         Event::CallAdded(call) => {
             let key = (call.parent, call.name.clone(), call.counter);
             state.calls.insert(key, (call.fingerprint.clone(), call.child));
@@ -145,6 +146,18 @@ fn set_timeout(state: &mut State, id: NodeId, added_at: Time) {
     }
 }
 
+/// What waits, waits longer.
+fn slept(state: &mut State, at: Time, us: i64) {
+    state.sleeps.push((at, us));
+    for (due, id) in core::mem::take(&mut state.timeouts) {
+        let due = due.plus_us(us);
+        state.timeouts.insert((due, id));
+        if let Body::Leaf(attempt) = &mut state.nodes[id.index()].body {
+            attempt.timeout = Some(due);
+        }
+    }
+}
+
 fn clear_timeout(state: &mut State, id: NodeId) {
     if let Body::Leaf(attempt) = &mut state.nodes[id.index()].body
         && let Some(due) = attempt.timeout.take()
@@ -206,7 +219,8 @@ fn calls_changed(state: &mut State, id: NodeId, change: i32) {
 fn timeout_of(state: &State, id: NodeId, added_at: Time) -> Option<Time> {
     let template = state.template_of(id).filter(|template| template.timeout.is_some())?;
     let scope = leaf::scope(state, template, state.name(id), &state.node(id).inputs);
-    leaf::timeout_us(template, &scope).ok().flatten().map(|us| added_at.plus_us(us))
+    let us = leaf::timeout_us(template, &scope).ok().flatten()?;
+    Some(added_at.plus_us(us.saturating_add(state.slept_since(added_at))))
 }
 
 pub(crate) fn new_body(state: &State, id: NodeId) -> Body {

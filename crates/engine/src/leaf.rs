@@ -107,7 +107,7 @@ pub(crate) fn launch(state: &State, id: NodeId) -> Result<Launch, String> {
         requests: requested(leaf, &scope)?,
         limits: amounts(&leaf.resources.limits, &scope)?,
         gpus: state.gpus.get(&id).cloned().unwrap_or_default(),
-        deadline_s: deadline(template, &scope, state.now, node.added_at)?,
+        deadline_s: deadline(template, &scope, state.now.since_us(node.added_at) - state.slept_since(node.added_at))?,
         grace_s: limits::GRACE_SECONDS,
         python_requirements: leaf.python_requirements.clone(),
         profile: record.profile,
@@ -154,7 +154,7 @@ pub(crate) fn check(template: &Template, scope: &Scope<'_>) -> Result<(), String
     }
     amounts(&leaf.resources.requests, scope)?;
     amounts(&leaf.resources.limits, scope)?;
-    deadline(template, scope, Time(0), Time(0))?;
+    deadline(template, scope, 0)?;
     Ok(())
 }
 
@@ -232,13 +232,13 @@ pub(crate) fn amounts(amounts: &BTreeMap<String, Text>, scope: &Scope<'_>) -> Re
 }
 
 /// Seconds that the process may run: `activeDeadlineSeconds`, and what is left of `timeout`, which counts pending time too.
-fn deadline(template: &Template, scope: &Scope<'_>, now: Time, added: Time) -> Result<Option<i64>, String> {
+fn deadline(template: &Template, scope: &Scope<'_>, pending_us: i64) -> Result<Option<i64>, String> {
     let active = match &template.active_deadline {
         Some(text) => Some(loops::atoi(&resolve(text, scope, Strictness::Lenient)?)?),
         None => None,
     };
     let timeout = timeout_us(template, scope)?.map(|us| {
-        let left = us - now.since_us(added);
+        let left = us - pending_us.max(0);
         (left.max(0) + Time::SECOND_US - 1) / Time::SECOND_US
     });
     Ok([active, timeout].into_iter().flatten().min())

@@ -62,6 +62,8 @@ pub struct State {
     pub(crate) delayed: BTreeSet<(Time, NodeId)>,
     /// Redundant: nodes with a `timeout`, by its end.
     pub(crate) timeouts: BTreeSet<(Time, NodeId)>,
+    /// When time was seen to have passed that does not count, and how much.
+    pub(crate) sleeps: Vec<(Time, i64)>,
 }
 
 /// What many nodes have in common.
@@ -331,6 +333,12 @@ impl State {
             Placement::Under(above) => self.node(above).attempt().is_some() || self.is_called(above),
             Placement::Root | Placement::After(_) => false,
         }
+    }
+
+    /// Microseconds since then that do not count.
+    pub(crate) fn slept_since(&self, at: Time) -> i64 {
+        // What was seen at that very moment lay before it.
+        self.sleeps.iter().filter(|(seen, _)| *seen > at).fold(0, |sum: i64, (_, us)| sum.saturating_add(*us))
     }
 
     /// The node that has to know when this one ends: its group, Retry node, DAG, or steps.

@@ -52,6 +52,15 @@ pub(crate) fn woke(draft: &mut Draft<'_>) {
     }
 }
 
+/// Time passed that does not count. Only what has a deadline needs to know.
+pub(crate) fn slept(draft: &mut Draft<'_>, us: i64) {
+    let state = draft.state();
+    let counts = commands::deadline(state).is_some() || !state.timeouts.is_empty();
+    if us > 0 && counts && !state.is_ended() {
+        draft.emit(Event::Slept { us });
+    }
+}
+
 /// Ends what has not started, and lets what waits see that nothing starts any more.
 fn halt(draft: &mut Draft<'_>, message: &str) {
     let unplaced = |state: &State, id: &NodeId| state.node(*id).attempt().is_some_and(|a| a.epoch.is_none());

@@ -14,7 +14,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 /// Version of this shape, written with every log.
-pub const EVENT_VERSION: u32 = 1;
+pub const EVENT_VERSION: u32 = 2;
 
 /// An event with its time. Its position in the log is its number.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -64,6 +64,11 @@ pub enum Event {
     },
     /// The run passed its deadline.
     DeadlineExceeded,
+    /// So much of the time just before was not the run's: the machine slept, or its clock was set forward. Deadlines and timeouts
+    /// that count are later by it. (Since version 2.)
+    Slept {
+        us: i64,
+    },
     RunResumed {
         by: String,
     },
@@ -227,6 +232,7 @@ impl Event {
             Self::EnvironmentLocked(_) => "EnvironmentLocked",
             Self::ShutdownRequested { .. } => "ShutdownRequested",
             Self::DeadlineExceeded => "DeadlineExceeded",
+            Self::Slept { .. } => "Slept",
             Self::RunResumed { .. } => "RunResumed",
             Self::RunReopened(_) => "RunReopened",
             Self::CallAdded(_) => "CallAdded",

@@ -28,6 +28,8 @@ pub enum Input {
     Reports(Vec<Report>),
     /// A timer that the state asked for (`Command::WakeAt`) is due. Early or stale ones change nothing.
     Woke,
+    /// Of the time just before, so many microseconds were not the run's: nothing that has a deadline could have used them.
+    Slept { us: i64 },
     /// Stop or terminate.
     Shutdown { strategy: Shutdown, by: String },
     /// A person or the server lets an interrupted run start attempts again.

@@ -6,6 +6,7 @@ use crate::local::Local;
 use crate::options::{MS, SECOND};
 use crate::world::World;
 use driver::pump::{Batch, Denied, Folded, In, Out, Pump, Ticket};
+use driver::steady::Steady;
 use engine::admission::Capacity;
 use model::{AttemptKey, Command, Event, RunId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +18,9 @@ pub(crate) struct Holder {
     wake_at: Option<i64>,
     /// SIGSTOP until then.
     pub paused_until: i64,
+    pub steady: Steady,
+    /// Since the clocks were last looked at.
+    pub paused_us: i64,
     /// What the writer has been given and has not committed.
     writes: Vec<Batch>,
     pub local: Local,
@@ -40,6 +44,8 @@ impl World {
             step_planned: false,
             wake_at: None,
             paused_until: 0,
+            steady: Steady::start(self.wall(), self.clock),
+            paused_us: 0,
             writes: Vec::new(),
             local: Local::default(),
             tickets: BTreeMap::new(),
@@ -56,6 +62,10 @@ impl World {
                 resumed: self.options.server,
             })
             .collect();
+        let last = runs.iter().filter_map(|run| Some(self.disk.events(run).last()?.at)).max();
+        if let (Some(at), Some(holder)) = (last, &mut self.holder) {
+            holder.steady.not_before(at);
+        }
         self.step_pump(loads);
         self.connect();
         for run in runs {
@@ -121,8 +131,9 @@ impl World {
     }
 
     pub(crate) fn wake_holder(&mut self) {
-        let now = self.wall();
+        let wall = self.wall();
         let Some(holder) = &mut self.holder else { return };
+        let now = holder.steady.at(wall);
         holder.wake_at = None;
         if holder.pump.next_wake().is_some_and(|at| at <= now) {
             self.step_holder();
@@ -136,17 +147,24 @@ impl World {
         let (clock, offset, life) = (self.clock, self.wall_offset, self.life);
         let Some(holder) = &mut self.holder else { return };
         let Some(due) = holder.pump.next_wake() else { return };
-        let at = (due.0 - offset).max(clock + 1);
+        let ahead = holder.steady.at(model::Time(0)).0;
+        let at = (due.0 - offset - ahead).max(clock + 1);
         if holder.wake_at.is_none_or(|planned| planned > at) {
             holder.wake_at = Some(at);
             self.queue.at(at.max(holder.paused_until), Happening::Wake(life));
         }
     }
 
-    fn step_pump(&mut self, inputs: Vec<In>) {
-        let now = self.wall();
+    fn step_pump(&mut self, mut inputs: Vec<In>) {
+        let (wall, clock) = (self.wall(), self.clock);
         let seed = self.rng.draw();
         let Some(holder) = &mut self.holder else { return };
+        let busy_us = clock - holder.steady.looked_us() - std::mem::take(&mut holder.paused_us);
+        let us = holder.steady.look(wall, clock, busy_us);
+        if us > 0 {
+            inputs.insert(0, In::Slept { us });
+        }
+        let now = holder.steady.at(wall);
         let resumed: BTreeSet<RunId> = holder.pump.runs().filter(|run| holder.pump.is_resumed(run)).cloned().collect();
         for input in &inputs {
             self.trace.line(self.clock, || format!("pump <- {}", input_line(input)));
@@ -277,6 +295,7 @@ pub(crate) fn is_over(state: &engine::State) -> bool {
 
 fn input_line(input: &In) -> String {
     match input {
+        In::Slept { us } => format!("slept {us} us"),
         In::Load { run, log, resumed } => format!("load {run} of {} events, resumed {resumed}", log.events()),
         In::Wish { ticket, run, input } => {
             let what = match input {

@@ -364,11 +364,14 @@ impl World {
                     holder.forget_wake();
                 }
                 self.plan_wake();
+                // Its loop looks at the clock once a second.
+                self.queue.at(self.clock + SECOND, Happening::Step(self.life));
             }
             Fault::Pause => {
                 let until = self.clock + self.rng.skewed(10 * MS, 60 * SECOND);
                 if let Some(holder) = &mut self.holder {
-                    holder.paused_until = until;
+                    holder.paused_us += until - holder.paused_until.max(self.clock).min(until);
+                    holder.paused_until = until.max(holder.paused_until);
                     self.tell(|| format!("SIGSTOP of the holder until {}", until / SECOND));
                 }
             }
@@ -393,6 +396,7 @@ impl World {
         self.calm = true;
         self.disk.full = false;
         if let Some(holder) = &mut self.holder {
+            holder.paused_us -= (holder.paused_until - self.clock).clamp(0, holder.paused_us);
             holder.paused_until = 0;
         }
         self.end_hanging();

@@ -159,7 +159,7 @@ impl History {
             Event::ShutdownRequested { strategy, by } => self.shutdown = Some((*strategy, by.clone())),
             Event::DeadlineExceeded => self.deadline_exceeded = true,
             Event::RunReopened(event) => self.reopened(event),
-            Event::RunResumed { .. } | Event::CallAdded(_) => {}
+            Event::RunResumed { .. } | Event::CallAdded(_) | Event::Slept { .. } => {}
             Event::RunEnded { phase, message, outputs } => {
                 self.phase = Some(*phase);
                 self.message.clone_from(message);

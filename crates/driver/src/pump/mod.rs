@@ -79,6 +79,10 @@ pub enum In {
         requirements: Vec<String>,
         result: Result<Box<EnvironmentLock>, String>,
     },
+    /// Of the time before this step, so much was not the runs'.
+    Slept {
+        us: i64,
+    },
     Committed(BatchId),
     /// The batch is not in the log and never will be: a short reason for whoever waits.
     NotCommitted(BatchId, String),
@@ -270,6 +274,13 @@ impl Pump {
             In::Disconnected => self.epoch = None,
             In::Passed { from, to } => self.passed(&from, &to),
             In::Prepared { run, requirements, result } => self.prepared((run, requirements), result, out),
+            In::Slept { us } => {
+                let runs: Vec<RunId> = self.runs.keys().cloned().collect();
+                for run in runs {
+                    // A run that has no deadline records nothing.
+                    let _ = self.decide(&run, Input::Slept { us }, None, out);
+                }
+            }
             In::Committed(batch) => self.committed(batch, out),
             In::NotCommitted(batch, reason) => self.not_committed(batch, &reason, out),
             In::Ended { .. } => {}

@@ -72,6 +72,11 @@ impl Folded {
     pub fn events(&self) -> u64 {
         self.events
     }
+
+    /// Of its last event.
+    pub fn at(&self) -> model::Time {
+        self.state.time()
+    }
 }
 
 /// Who calls, and whether anybody may.

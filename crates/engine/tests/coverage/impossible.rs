@@ -7,7 +7,7 @@ pub const IMPOSSIBLE: &[(&str, &str, &str, &str)] = &[
     (
         "event in a run",
         "NodeAdded AttemptStarted AttemptEnded AttemptAdded NodeEnded LoopOpened RetryDelayed EnvironmentLocked \
-         ShutdownRequested DeadlineExceeded RunResumed RunReopened CallAdded RunEnded",
+         ShutdownRequested DeadlineExceeded Slept RunResumed RunReopened CallAdded RunEnded",
         "none",
         "the first event of a log is RunCreated: all inputs but Submit are refused",
     ),
@@ -34,7 +34,7 @@ pub const IMPOSSIBLE: &[(&str, &str, &str, &str)] = &[
         "refused: nothing can be asked of a run that has ended",
     ),
     ("event in a run", "RunReopened", "running stopping", "refused: only an ended run can be reopened"),
-    ("event in a run", "DeadlineExceeded", "ended", "a run that has ended has no deadline"),
+    ("event in a run", "DeadlineExceeded Slept", "ended", "a run that has ended has no deadline"),
     ("event in a run", "RunEnded", "ended", "a run ends once, with its root"),
     (
         "event of a node",

@@ -28,6 +28,7 @@ const EVENTS: &[&str] = &[
     "EnvironmentLocked",
     "ShutdownRequested",
     "DeadlineExceeded",
+    "Slept",
     "RunResumed",
     "RunReopened",
     "CallAdded",
@@ -46,7 +47,7 @@ const NODE_EVENTS: &[&str] = &[
 const KINDS: &[&str] = &["Pod", "Steps", "StepGroup", "DAG", "TaskGroup", "Retry", "Skipped", "Suspend"];
 const ADDED: &[&str] = &["Pending", "Running", "Succeeded", "Skipped", "Failed", "Error", "Omitted"];
 const ENDED: &[&str] = &["Succeeded", "Skipped", "Failed", "Error", "Omitted"];
-const INPUTS: &[&str] = &["Submit", "Reports", "Woke", "Shutdown", "Resume", "Reopen", "Call", "Environment"];
+const INPUTS: &[&str] = &["Submit", "Reports", "Woke", "Slept", "Shutdown", "Resume", "Reopen", "Call", "Environment"];
 const EXITS: &[&str] = &["Exited", "Signalled", "Oom", "Deadline", "Cancelled", "Lost", "NotStarted"];
 const COMMANDS: &[&str] = &["Place", "Launch", "Kill", "WakeAt", "Return", "Ended"];
 const KILLS: &[&str] = &["Stopped", "Terminated", "Deadline", "TimedOut"];
@@ -131,6 +132,7 @@ impl Coverage {
             Input::Submit(_) => "Submit",
             Input::Reports(_) => "Reports",
             Input::Woke => "Woke",
+            Input::Slept { .. } => "Slept",
             Input::Shutdown { .. } => "Shutdown",
             Input::Resume { .. } => "Resume",
             Input::Reopen(_) => "Reopen",
@@ -296,6 +298,7 @@ fn subject(event: &Event) -> Option<NodeId> {
         | Event::EnvironmentLocked(_)
         | Event::ShutdownRequested { .. }
         | Event::DeadlineExceeded
+        | Event::Slept { .. }
         | Event::RunResumed { .. }
         | Event::RunReopened(_)
         | Event::RunEnded { .. } => None,

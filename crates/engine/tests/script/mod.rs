@@ -161,6 +161,12 @@ impl Player<'_> {
                 }
                 self.give(Input::Woke);
             }
+            "slept" => {
+                let before = self.run.now;
+                self.pass(rest)?;
+                let us = self.run.now.since_us(before);
+                self.give(Input::Slept { us });
+            }
             "call" => self.call(rest)?,
             "call-unknown" => self.call_unknown(),
             "reports-unknown" => self.reports_unknown(),

@@ -18,6 +18,9 @@ pub(super) struct Replay {
     ended: bool,
     shutdown: bool,
     deadline: bool,
+    created_at: Time,
+    /// Time that does not count, as recorded.
+    slept_us: i64,
     /// A call whose child comes with the next event.
     expected_child: Option<CallAdded>,
     calls: BTreeMap<(NodeId, String, u32), NodeId>,
@@ -80,7 +83,10 @@ impl Replay {
 
     fn follow(&mut self, event: &Event) {
         match event {
-            Event::RunCreated(record) => self.plan = Some(record.plan.clone()),
+            Event::RunCreated(record) => {
+                self.plan = Some(record.plan.clone());
+                self.created_at = record.created_at;
+            }
             Event::NodeAdded(added) => self.node_added(added),
             Event::AttemptStarted { node, n, .. } => self.attempt_started(*node, *n),
             Event::AttemptEnded(ended) => self.attempt_ended(ended),
@@ -98,7 +104,8 @@ impl Replay {
                 self.nodes[node.index()].delayed_until = Some(*until);
             }
             Event::ShutdownRequested { .. } => self.shutdown = true,
-            Event::DeadlineExceeded => self.deadline = true,
+            Event::DeadlineExceeded => self.deadline_exceeded(),
+            Event::Slept { us } => self.slept_us += us,
             Event::CallAdded(call) => self.call_added(call),
             Event::RunEnded { phase, .. } => self.run_ended(*phase),
             Event::RunReopened(event) => self.reopened(event),
@@ -176,6 +183,18 @@ impl Replay {
         }
     }
 
+    /// Time asleep is nobody's fault.
+    fn deadline_exceeded(&mut self) {
+        self.deadline = true;
+        let passed = self.at.since_us(self.created_at);
+        let limit = self.plan.as_ref().and_then(|plan| plan.active_deadline_s);
+        let allowed = limit.map(|s| s.saturating_mul(Time::SECOND_US).saturating_add(self.slept_us));
+        if allowed.is_none_or(|allowed| passed < allowed) {
+            let slept = self.slept_us;
+            self.violate("policy", format!("the deadline strikes after {passed} us, of which {slept} were asleep"));
+        }
+    }
+
     /// A further try is the policy's, never more.
     fn try_added(&mut self, retry: NodeId, id: NodeId) {
         let tries = self.node(retry).tries.len();
@@ -250,6 +269,8 @@ impl Replay {
 
     /// An ended run goes on: what is open again has not ended, and what is reset hangs nowhere.
     fn reopened(&mut self, event: &RunReopened) {
+        // From here on its deadline counts anew.
+        (self.created_at, self.slept_us) = (self.at, 0);
         if !std::mem::replace(&mut self.ended, false) {
             self.violate("I8", "the run is reopened before its end".into());
         }
