@@ -71,12 +71,14 @@ fn pid_namespace() -> u64 {
     fs::metadata("/proc/self/ns/pid").map(|m| m.ino()).unwrap_or(0)
 }
 
-/// Field 22 of `/proc/PID/stat`; `None` for a process that is not there.
+/// Field 22 of `/proc/PID/stat`; `None` for a process that is not there, or is dead and waits for its parent to notice.
 fn start_time(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The second field is the command in parentheses, and may itself hold spaces and parentheses.
     let after_command = &stat[stat.rfind(')')? + 1..];
-    after_command.split_ascii_whitespace().nth(19)?.parse().ok()
+    let mut fields = after_command.split_ascii_whitespace();
+    let state = fields.next()?;
+    if matches!(state, "Z" | "X") { None } else { fields.nth(18)?.parse().ok() }
 }
 
 #[cfg(test)]
@@ -92,10 +94,22 @@ mod tests {
         fs::write(&other_start, "x").unwrap();
         let no_process = tmp.path().join(format!("{}-{}-1-0", pid_namespace(), u32::MAX));
         fs::create_dir_all(no_process.join("tree/sub")).unwrap();
+        // Dead, though nobody has asked after it.
+        let mut child = std::process::Command::new("sleep").arg("100").spawn().unwrap();
+        let of_child =
+            tmp.path().join(format!("{}-{}-{}-0", pid_namespace(), child.id(), start_time(child.id()).unwrap()));
+        fs::write(&of_child, "x").unwrap();
+        clean(tmp.path()).unwrap();
+        assert!(of_child.exists(), "it lives");
+        child.kill().unwrap();
+        while start_time(child.id()).is_some() {
+            std::thread::yield_now();
+        }
         let foreign = tmp.path().join("12-1-1-0");
         fs::write(&foreign, "x").unwrap();
         clean(tmp.path()).unwrap();
         assert!(mine.exists() && foreign.exists());
-        assert!(!other_start.exists() && !no_process.exists());
+        assert!(!other_start.exists() && !no_process.exists() && !of_child.exists());
+        child.wait().unwrap();
     }
 }
