@@ -7,7 +7,9 @@ use anyhow::{Context, Result, bail};
 use std::process::Command;
 
 /// What `cargo xtask test --all` runs.
-pub const SEEDS: u64 = 1_000;
+pub const SEEDS: u64 = 10_000;
+/// Within so many each planted bug has to be found.
+pub const PLANTED_SEEDS: u64 = 1_000;
 
 pub fn main(flags: &mut Flags) -> Result<bool> {
     let planted = flags.switch("--planted");
@@ -21,7 +23,7 @@ pub fn main(flags: &mut Flags) -> Result<bool> {
     match (planted, seeds, seed) {
         (_, Some(_), Some(_)) => bail!("give --seeds N or --seed S, not both"),
         (true, _, Some(_)) => bail!("--planted plays seeds from 0 on: leave out --seed"),
-        (true, seeds, None) => find_planted(seeds.unwrap_or(SEEDS)),
+        (true, seeds, None) => find_planted(seeds.unwrap_or(PLANTED_SEEDS)),
         (false, None, Some(seed)) => one(seed, verbose, &with),
         (false, seeds, None) => {
             let (seeds, from) = (number(seeds.unwrap_or(SEEDS)), number(from.unwrap_or(0)));

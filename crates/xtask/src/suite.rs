@@ -144,7 +144,7 @@ fn simulate() -> Result<bool> {
 
 /// Whether the simulator finds the bugs that are planted for it.
 fn planted() -> Result<bool> {
-    simulation::find_planted(simulation::SEEDS)
+    simulation::find_planted(simulation::PLANTED_SEEDS)
 }
 
 /// The rows of the fault matrix, a few rounds each.

@@ -17,10 +17,15 @@ fn a_home_that_cannot_be_made_is_a_clear_error() {
 }
 
 /// A small file system of its own, in a mount namespace of its own.
-const TINY: &str = "mount -t tmpfs -o size=$SIZE tmpfs $TOWPATH_HOME && ";
+const TINY: &str = "mount -t tmpfs -o $OPTIONS tmpfs $TOWPATH_HOME && ";
 
 /// Runs a shell script with the home on a small file system of its own. `None`: this machine does not let us.
 fn on_tiny_disk(home: &Home, size: &str, script: &str) -> Option<Ran> {
+    on_file_system(home, &format!("size={size}"), script)
+}
+
+/// The same with these options of tmpfs.
+pub fn on_file_system(home: &Home, options: &str, script: &str) -> Option<Ran> {
     std::fs::create_dir_all(home.root()).expect("home");
     let mut command = Command::new("unshare");
     command.args(["--mount", "--map-root-user", "--", "sh", "-c", &format!("{TINY}{script}")]);
@@ -28,7 +33,7 @@ fn on_tiny_disk(home: &Home, size: &str, script: &str) -> Option<Ran> {
         command = Command::new("unshare");
         command.args(["--mount", "--", "sh", "-c", &format!("{TINY}{script}")]);
     }
-    command.env("TOWPATH_HOME", home.root()).env("SIZE", size).env("BIN", bin()).env("NO_COLOR", "1");
+    command.env("TOWPATH_HOME", home.root()).env("OPTIONS", options).env("BIN", bin()).env("NO_COLOR", "1");
     let output = command.stdin(Stdio::null()).output().ok()?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let ran = Ran { code: output.status.code().unwrap_or(-1), out: text(&output.stdout), err: text(&output.stderr) };

@@ -1,6 +1,7 @@
 //! Drives the real binary, end to end: every test has a home of its own.
 //! It must never link the product: what it knows of it is the command line.
 
+mod asleep;
 mod calls;
 mod collecting;
 mod contents;
@@ -15,6 +16,7 @@ mod kills;
 mod large;
 mod looking;
 mod points;
+mod pressure;
 mod pythons;
 mod resources;
 mod running;

@@ -14,17 +14,23 @@ use crate::workflows::{After, SCRIPTS, Script};
 const COMMANDS_MAX: usize = 8;
 /// Points of a workflow, at most: it would not end.
 const POINTS_MAX: u64 = 20_000;
-/// Points of each workflow in a plain test run.
+/// In a plain test run: points of each of these workflows.
 const POINTS_BY_DEFAULT: u64 = 2;
+const BY_DEFAULT: &[&str] = &["directory", "resumed"];
 
 const NEVER: Aim = Aim { injection: Injection::Kill, calls: &[], path: "", nth: 0 };
 
 #[test]
 fn a_crash_at_any_persistence_point_loses_nothing() {
-    let points: u64 = setting("TOWPATH_FAULT_ROUNDS").unwrap_or(POINTS_BY_DEFAULT);
+    let wanted: Option<u64> = setting("TOWPATH_FAULT_ROUNDS");
+    let points = wanted.unwrap_or(POINTS_BY_DEFAULT);
     let only: Option<String> = setting("TOWPATH_POINTS_ONLY");
     let mut made = 0;
-    for script in SCRIPTS.iter().filter(|script| only.as_ref().is_none_or(|only| only == script.name)) {
+    let is_tried = |script: &&Script| match &only {
+        Some(only) => only == script.name,
+        None => wanted.is_some() || BY_DEFAULT.contains(&script.name),
+    };
+    for script in SCRIPTS.iter().filter(is_tried) {
         match every_point(script, points) {
             Ok(rounds) => made += rounds,
             Err(why) => return println!("not run: {why}"),

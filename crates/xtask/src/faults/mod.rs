@@ -59,9 +59,6 @@ pub fn run(length: Length, only: Option<u8>) -> Result<bool> {
     let (mut violated, mut not_run, mut ran) = (0, 0, 0);
     for row in rows {
         let mut passed = false;
-        if row.checks.is_empty() {
-            println!("{:>3}  {:<34} not run: nothing here injects it yet", row.number, row.fault);
-        }
         for (at, check) in row.checks.iter().enumerate() {
             let begun = Instant::now();
             let outcome = perform(check, length, &programs)?;
@@ -129,6 +126,6 @@ mod tests {
         let wanted: Vec<u8> = (1..=20).chain(29..=32).chain([39, 40, 42]).collect();
         assert_eq!(numbers, wanted);
         // The short form runs something of each row.
-        assert!(ROWS.iter().all(|row| row.checks.is_empty() || row.checks.iter().any(|check| check.short > 0)));
+        assert!(ROWS.iter().all(|row| row.checks.iter().any(|check| check.short > 0)));
     }
 }

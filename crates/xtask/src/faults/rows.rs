@@ -59,6 +59,8 @@ const fn program(package: &'static str, target: &'static str, place: &'static st
 const E2E: Program = program("e2e", "it", "real binary");
 const STORE: Program = program("store", "store", "store");
 const STORE_INSIDE: Program = program("store", "", "store");
+const POWER: Program = program("store", "power", "store");
+const ASLEEP: Program = program("driver", "asleep", "pump");
 const ARTIFACTS: Program = program("artifacts", "store", "artifacts");
 const LOGS: Program = program("artifacts", "log", "artifacts");
 const RUNNER: Program = Program { own_harness: true, ..program("executor", "local", "real runner") };
@@ -112,11 +114,30 @@ pub const ROWS: &[Row] = &[
             seeds("crash-at-commit", "the holder dies as a group is committed, before or after", 300, 20_000),
         ],
     },
-    Row { number: 3, fault: "recovery size", checks: &[] },
+    Row {
+        number: 3,
+        fault: "recovery size",
+        checks: &[test(
+            E2E,
+            "pressure::a_killed_holder_takes_many_attempts_over_again",
+            "SIGKILL of a holder with 150 attempts outstanding",
+            1,
+            3,
+        )],
+    },
     Row {
         number: 4,
         fault: "SIGSTOP of the leader, SIGCONT",
-        checks: &[seeds("pause", "the holder is stopped for up to a minute while its world goes on", 300, 20_000)],
+        checks: &[
+            seeds("pause", "the holder is stopped for up to a minute while its world goes on", 300, 20_000),
+            test(
+                E2E,
+                "asleep::a_holder_that_was_stopped_goes_on_and_stays_the_only_one",
+                "SIGSTOP of the holder while a task ends and others ask",
+                1,
+                5,
+            ),
+        ],
     },
     Row {
         number: 5,
@@ -162,7 +183,17 @@ pub const ROWS: &[Row] = &[
         fault: "OOM kill of the task",
         checks: &[test(RUNNER, "a_task_over_its_memory_limit_is_told_as_oom", "memory limit of the cgroup", 1, 20)],
     },
-    Row { number: 11, fault: "OOM pressure on the control plane", checks: &[] },
+    Row {
+        number: 11,
+        fault: "OOM pressure on the control plane",
+        checks: &[test(
+            E2E,
+            "pressure::a_holder_with_little_memory_goes_on",
+            "a memory group of 256 MiB around all processes; rounds are nodes of the run",
+            500,
+            10_000,
+        )],
+    },
     Row {
         number: 12,
         fault: "ENOSPC on the volume of the store",
@@ -190,7 +221,17 @@ pub const ROWS: &[Row] = &[
         fault: "ENOSPC on the volume of the logs",
         checks: &[test(LOGS, "a_full_disk_costs_output_and_is_told", "a small tmpfs", 1, 20)],
     },
-    Row { number: 15, fault: "no inodes left", checks: &[] },
+    Row {
+        number: 15,
+        fault: "no inodes left",
+        checks: &[test(
+            E2E,
+            "pressure::without_inodes_things_end_in_words_and_work_later",
+            "tmpfs with nr_inodes=400, filled while a task runs",
+            1,
+            3,
+        )],
+    },
     Row {
         number: 16,
         fault: "fsync fails once",
@@ -225,7 +266,17 @@ pub const ROWS: &[Row] = &[
             ),
         ],
     },
-    Row { number: 18, fault: "torn and reordered writes", checks: &[] },
+    Row {
+        number: 18,
+        fault: "torn and reordered writes",
+        checks: &[test(
+            POWER,
+            "what_was_acknowledged_survives_a_power_cut",
+            "a VFS that drops, tears and reorders what was not synced; FULL and NORMAL",
+            100,
+            10_000,
+        )],
+    },
     Row {
         number: 19,
         fault: "bit flip in the store, truncated WAL",
@@ -262,7 +313,26 @@ pub const ROWS: &[Row] = &[
         fault: "the wall clock jumps",
         checks: &[seeds("clock-jump", "up to 24 hours, forwards and backwards", 300, 20_000)],
     },
-    Row { number: 30, fault: "sleep of the machine", checks: &[] },
+    Row {
+        number: 30,
+        fault: "sleep of the machine",
+        checks: &[
+            test(
+                ASLEEP,
+                "ten_minutes_asleep_strike_no_deadline",
+                "ten minutes on a fake clock: suspended, stopped, clock set",
+                1,
+                1,
+            ),
+            test(
+                E2E,
+                "asleep::time_asleep_does_not_count_towards_timeouts",
+                "SIGSTOP of holder, runner and tasks; deadlines of task and run",
+                1,
+                3,
+            ),
+        ],
+    },
     Row {
         number: 31,
         fault: "duplicate delivery",
@@ -286,14 +356,41 @@ pub const ROWS: &[Row] = &[
             seeds("disconnect", "outcomes arrive after the connection broke, once more", 300, 20_000),
         ],
     },
-    Row { number: 39, fault: "poison workflows", checks: &[] },
+    Row {
+        number: 39,
+        fault: "poison workflows",
+        checks: &[test(
+            E2E,
+            "pressure::poison_workflows_hurt_nobody_else",
+            "documents of 16 kinds, while another run goes on",
+            32,
+            1_000,
+        )],
+    },
     Row {
         number: 40,
         fault: "giants",
         checks: &[
             test(SPEC, "large_files_are_refused_in_bounded_time", "files beyond the limit", 1, 3),
             test(SPEC, "many_faults_and_long_chains_stay_linear", "long chains", 1, 3),
+            test(
+                E2E,
+                "pressure::giants_are_refused_or_handled_within_bounds",
+                "66 MB refused, 50 MB read; wide and deep",
+                1,
+                2,
+            ),
         ],
     },
-    Row { number: 42, fault: "SIGTERM drain", checks: &[] },
+    Row {
+        number: 42,
+        fault: "SIGTERM drain",
+        checks: &[test(
+            E2E,
+            "asleep::sigterm_ends_the_holder_at_once_and_no_task",
+            "SIGTERM of the holder while a task runs",
+            1,
+            5,
+        )],
+    },
 ];

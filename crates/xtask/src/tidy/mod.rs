@@ -5,6 +5,7 @@ mod edges;
 mod exempt;
 mod map;
 mod names;
+mod promises;
 mod purity;
 mod rust;
 mod size;
@@ -29,7 +30,8 @@ pub struct Finding {
 
 type Rule = fn(&Tree) -> Vec<Finding>;
 
-const RULES: &[Rule] = &[edges::check, map::check, names::check, purity::check, size::check, words::check];
+const RULES: &[Rule] =
+    &[edges::check, map::check, names::check, promises::check, purity::check, size::check, words::check];
 
 pub fn main(flags: &mut Flags) -> Result<bool> {
     flags.finish()?;
