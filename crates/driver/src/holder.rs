@@ -4,6 +4,7 @@
 use crate::clock::{self, Seeds};
 use crate::connection::{self, Asked, Desk, Door, Wish};
 use crate::encode::{encode, read_log};
+use crate::full;
 use crate::home::{Home, HomeLock};
 use crate::protocol::{Held, Reply, Status};
 use crate::pump::{Batch, BatchId, Denied, Folded, In, Out, Pump, RunAppend, Ticket, WINDOW_US};
@@ -19,7 +20,7 @@ use model::command::KillReason;
 use model::input::Reopen;
 use model::limits::GRACE_SECONDS;
 use model::row::{Cell, RowChange};
-use model::{Content, Event, Exit, Input, Refusal, RunId, Time};
+use model::{Event, Exit, Input, Refusal, RunId, Time};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::process::ExitCode;
@@ -39,7 +40,7 @@ pub const BUSY: &str = "busy";
 const STEP_INPUTS_MAX: usize = 4096;
 /// A holder with nothing to do and no client leaves after this time.
 const IDLE: Duration = Duration::from_secs(3);
-/// While something is due the clock is looked at this often, so that sleep of the machine shows.
+/// While something is due the clock is looked at this often.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// The executor's events go here, from any thread.
@@ -217,7 +218,7 @@ impl Holder {
                 }
             }
         }
-        let unfinished: Vec<&RunId> = loads.iter().filter_map(loaded).collect();
+        let unfinished: Vec<&RunId> = loads.iter().filter_map(In::loaded).collect();
         variables::sweep(self.home.executor(), unfinished.into_iter());
         self.step(loads);
         Ok(())
@@ -484,7 +485,7 @@ impl Holder {
         let jobs = self.jobs.clone();
         let id = batch.id;
         if self.durability == Durability::Full
-            && let Err(what) = self.sync_artifacts(&batch)
+            && let Err(what) = full::sync_artifacts(&self.artifacts, &batch)
         {
             let error = StoreError::Io { path: self.artifacts_path(), what };
             return drop(jobs.send(Job::Failed(id, error)));
@@ -525,24 +526,6 @@ impl Holder {
 
     fn artifacts_path(&self) -> std::path::PathBuf {
         self.artifacts.tree_path(&model::Digest([0; 32])).parent().map(Into::into).unwrap_or_default()
-    }
-
-    /// Under `Full`, what an event names is on the disk before the event.
-    fn sync_artifacts(&self, batch: &Batch) -> Result<(), String> {
-        for recorded in batch.appends.iter().flat_map(|append| &append.events) {
-            let contents: Vec<Content> = match &recorded.event {
-                Event::RunCreated(record) => record.source.tree.map(Content::Tree).into_iter().collect(),
-                Event::NodeEnded(ended) => {
-                    let named = ended.outputs.artifacts.iter().filter_map(|named| named.artifact.as_ref());
-                    named.map(|artifact| artifact.content.clone()).collect()
-                }
-                _ => Vec::new(),
-            };
-            for content in contents.iter().filter(|c| !matches!(c, Content::Raw(_) | Content::Uri(_))) {
-                self.artifacts.sync(content).map_err(|error| error.to_string())?;
-            }
-        }
-        Ok(())
     }
 
     fn prepare(&self, run: RunId, requirements: Vec<String>) {
@@ -603,13 +586,6 @@ impl Holder {
                 }
             }
         }
-    }
-}
-
-fn loaded(input: &In) -> Option<&RunId> {
-    match input {
-        In::Load { run, .. } | In::Unreadable { run, .. } => Some(run),
-        _ => None,
     }
 }
 

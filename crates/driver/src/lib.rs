@@ -14,6 +14,7 @@ pub mod soundness;
 pub mod steady;
 
 mod connection;
+mod full;
 mod reload;
 mod rows_again;
 mod watch;

@@ -88,6 +88,16 @@ pub enum In {
     NotCommitted(BatchId, String),
 }
 
+impl In {
+    /// The run whose log this is.
+    pub fn loaded(&self) -> Option<&RunId> {
+        match self {
+            Self::Load { run, .. } | Self::Unreadable { run, .. } => Some(run),
+            _ => None,
+        }
+    }
+}
+
 /// What comes out, in the order in which it may be done.
 #[derive(Clone, Debug)]
 pub enum Out {
