@@ -72,8 +72,8 @@ impl Pump {
         if self.ahead.values().any(|handed| matches!(handed, Handed::Held(..))) {
             return;
         }
-        let at_once = self.admission.placed();
-        let Some(many) = self.runs.values().map(|run| run.ends(at_once, self.window_us)).max() else { return };
+        let Some(run) = self.admission.alone().and_then(|run| self.runs.get(run)) else { return };
+        let many = run.ends(self.admission.placed(), self.window_us);
         for key in self.admission.ahead(many) {
             self.ahead.insert(key.clone(), Handed::Promised);
             self.report(&key, ReportKind::Placed(epoch.clone(), Vec::new()), out);

@@ -30,10 +30,14 @@ impl Admission {
         promised
     }
 
+    /// The run that alone has or wants places.
+    pub fn alone(&self) -> Option<&RunId> {
+        let mut active = self.runs.iter().filter(|(_, of_run)| of_run.is_active());
+        active.next().filter(|_| active.next().is_none()).map(|(run, _)| run)
+    }
+
     fn next_alike(&self) -> Option<(AttemptKey, Part)> {
-        let mut active = self.runs.values().filter(|of_run| of_run.is_active());
-        let (Some(of_run), None) = (active.next(), active.next()) else { return None };
-        let (_, shape, key) = of_run.heads().next()?;
+        let (_, shape, key) = self.alone().and_then(|run| self.runs.get(run))?.heads().next()?;
         let part = shape.part(&self.capacity());
         let parts = self.placed.values().map(|placed| &placed.part).chain(self.ahead.iter().map(|(_, part)| part));
         let alike = !self.placed.is_empty() && part.gpus == 0 && parts.into_iter().all(|other| *other == part);
