@@ -135,6 +135,7 @@ fn hold(parts: Parts) -> Result<ExitCode, String> {
         submitted: BTreeMap::new(),
         reloads: Reloads::default(),
         steady: Steady::start(clock::now(), clock::monotonic_us()),
+        worked_us: 0,
         trouble: None,
     };
     holder.load_unfinished()?;
@@ -193,6 +194,7 @@ struct Holder {
     submitted: BTreeMap<Ticket, (RunId, String)>,
     reloads: Reloads,
     steady: Steady,
+    worked_us: i64,
     /// After this nothing can be written any more.
     trouble: Option<StoreError>,
 }
@@ -236,6 +238,7 @@ impl Holder {
             let (patience, spent_us) = (self.patience(), clock::spent_us());
             let received = inbox.recv_timeout(patience);
             inputs.extend(self.look_at_the_clock(patience, spent_us));
+            let began_us = clock::monotonic_us();
             match received {
                 Ok(job) => {
                     self.take(job, &mut inputs);
@@ -250,6 +253,7 @@ impl Holder {
             }
             self.step(inputs);
             self.reload_due();
+            self.worked_us = clock::monotonic_us() - began_us;
             if let Some(error) = &self.trouble {
                 executor::own_log::say(format!("holder: {error}"));
                 self.board.note(None, error.to_string());
@@ -271,7 +275,8 @@ impl Holder {
 
     /// After a wait of at most `patience`; `spent_us`: the processor time of this process before it.
     fn look_at_the_clock(&mut self, patience: Duration, spent_us: i64) -> Option<In> {
-        let busy_us = patience.as_micros() as i64 + clock::spent_us() - spent_us;
+        // The last step, disk and all, was no sleep.
+        let busy_us = self.worked_us + patience.as_micros() as i64 + clock::spent_us() - spent_us;
         let us = self.steady.look(clock::now(), clock::monotonic_us(), busy_us);
         (us > 0).then_some(In::Slept { us })
     }
@@ -542,16 +547,17 @@ impl Holder {
     fn answer(&mut self, ticket: Ticket, result: Result<(), Denied>) {
         if let Some((run, _)) = self.submitted.remove(&ticket)
             && matches!(result, Err(Denied::Refused(_)))
+            // Somebody else's wish may have been granted: then they are its own.
+            && self.pump.state(&run).is_none_or(State::is_ended)
         {
             variables::forget(self.home.executor(), &run);
         }
         let Some(answer) = self.tickets.remove(&ticket) else { return };
-        let text = match result {
-            Ok(()) => Reply::Done,
-            Err(Denied::Refused(refusal)) => Reply::Refused(refusal),
-            Err(Denied::Store(why)) => Reply::Store(why),
-        };
-        reply(&answer, text);
+        match result {
+            Ok(()) => reply(&answer, Reply::Done),
+            Err(Denied::Refused(refusal)) => reply(&answer, Reply::Refused(refusal)),
+            Err(Denied::Store(why)) => reply(&answer, Reply::Store(why)),
+        }
     }
 
     /// Somebody wants something of a run that waits to be folded again: on a full disk that may be what frees it.

@@ -11,6 +11,7 @@ use crate::retries;
 use crate::state::{Body, Node, State};
 use crate::steps;
 use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -110,6 +111,8 @@ struct Choice<'a> {
     wish: &'a Reopen,
     open: Vec<NodeId>,
     reset: Vec<Reset>,
+    /// Redundant: the nodes of `reset`.
+    known: BTreeSet<NodeId>,
     /// Leaves and the attempts whose files they are collected from.
     collect: Vec<(NodeId, u32)>,
     /// A leaf that is the whole run and runs again.
@@ -133,8 +136,8 @@ impl<'a> Choice<'a> {
         record.plan = wish.plan.clone();
         let mut next = state.clone();
         lay_plan(&mut next, record);
-        let (open, reset, collect, again, gone) = Default::default();
-        Self { state, next, wish, open, reset, collect, again, changed: 0, gone }
+        let (open, reset, known, collect, again, gone) = Default::default();
+        Self { state, next, wish, open, reset, known, collect, again, changed: 0, gone }
     }
 
     /// Whether there is a reason to go on at all.
@@ -208,7 +211,11 @@ impl<'a> Choice<'a> {
         if self.collect.len() > collected {
             return Fate::Opens;
         }
-        let why = self.reset.drain(before..).next().map_or_else(|| "it failed".to_string(), |reset| reset.why);
+        let taken: Vec<Reset> = self.reset.drain(before..).collect();
+        for reset in &taken {
+            self.known.remove(&reset.node);
+        }
+        let why = taken.into_iter().next().map_or_else(|| "it failed".to_string(), |reset| reset.why);
         if id == NodeId::ROOT { self.forget_tries(id, &tries) } else { self.reset(id, &why) }
     }
 
@@ -236,7 +243,7 @@ impl<'a> Choice<'a> {
     fn reset(&mut self, id: NodeId, why: &str) -> Fate {
         let mut stack = alloc::vec![id];
         while let Some(id) = stack.pop() {
-            if self.reset.iter().all(|known| known.node != id) {
+            if self.known.insert(id) {
                 self.reset.push(Reset { node: id, why: why.into() });
             }
             stack.extend(children(&self.state.node(id).body));

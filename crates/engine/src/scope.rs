@@ -272,7 +272,8 @@ impl<'a> Scope<'a> {
         match key {
             "node.name" => Some(Value::str(self.name.as_deref()?)),
             "pod.name" => {
-                let (run, name) = (&self.state.record().name, self.name.as_deref()?);
+                let name = self.name.as_deref()?;
+                let run = &self.state.record().name;
                 Some(Value::str(model::ids::argo_pod_name(run, name, &self.leaf?.name)))
             }
             _ => output_paths(self.leaf?).into_iter().find_map(|(name, value)| (name == key).then_some(value)),

@@ -261,6 +261,11 @@ impl State {
         self.node(id).template.map(|template| self.plan().template(template))
     }
 
+    /// Whether a lost attempt of this node is an error instead of a new attempt.
+    pub fn is_at_most_once(&self, id: NodeId) -> bool {
+        self.template_of(id).is_some_and(|template| template.at_most_once)
+    }
+
     pub fn is_created(&self) -> bool {
         self.record.is_some()
     }

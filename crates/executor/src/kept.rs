@@ -178,6 +178,7 @@ pub(crate) fn layout(entry: &Entry, record: &Record) -> Option<Layout> {
     Some(Layout {
         scratch: entry.dir.clone(),
         sandboxed: true,
+        strict: false,
         binds: laid.binds.into_iter().map(moved).collect(),
         directory: laid.directory,
         copies: Vec::new(),

@@ -2,11 +2,13 @@
 //! another ends. Only while a run's attempts end so fast that the way to us and back would leave the machine idle.
 //! It must never let more attempts run at once than there are places: an end starts one, `promote` counts it.
 
+use super::run::Run;
 use super::{Out, Pump};
 use engine::admission::Settled;
 use model::input::{Epoch, ReportKind};
 use model::planted::{self, Bug};
-use model::{AttemptKey, Launch, Outcome};
+use model::{AttemptKey, Launch, Outcome, TemplateId};
+use std::collections::BTreeMap;
 
 /// The window of a holder: on the way to it and back an attempt loses less than a tenth of this.
 pub const WINDOW_US: i64 = 10_000;
@@ -25,24 +27,24 @@ pub(super) enum Handed {
     Held(Box<Launch>, Epoch),
 }
 
-/// How long attempts of a run last.
+/// How long attempts of a run last, by template.
 #[derive(Default)]
 pub(super) struct Pace {
-    mean_us: Option<i64>,
+    mean_us: BTreeMap<TemplateId, i64>,
 }
 
 impl Pace {
-    /// An attempt ended.
-    pub fn note(&mut self, outcome: &Outcome) {
+    /// An attempt of this template ended.
+    pub fn note(&mut self, template: TemplateId, outcome: &Outcome) {
         let Some(started_at) = outcome.started_at else { return };
         let lasted = outcome.ended_at.since_us(started_at).max(1);
-        self.mean_us = Some(self.mean_us.map_or(lasted, |mean| mean + (lasted - mean) / MEMORY));
+        self.mean_us.entry(template).and_modify(|mean| *mean += (lasted - *mean) / MEMORY).or_insert(lasted);
     }
 
-    /// How many attempts end within this time if so many run at once.
-    pub fn ends(&self, at_once: usize, within_us: i64) -> usize {
-        let within = |mean: i64| at_once as i64 * within_us / mean.max(1);
-        self.mean_us.map_or(0, |mean| within(mean).min(AHEAD_MAX)) as usize
+    /// How many attempts of this template end within this time if so many run at once; none as long as none has ended.
+    pub fn ends(&self, template: TemplateId, at_once: usize, within_us: i64) -> usize {
+        let within = |mean: &i64| at_once as i64 * within_us / mean.max(&1);
+        self.mean_us.get(&template).map_or(0, |mean| within(mean).min(AHEAD_MAX)) as usize
     }
 }
 
@@ -72,9 +74,11 @@ impl Pump {
         if self.ahead.values().any(|handed| matches!(handed, Handed::Held(..))) {
             return;
         }
-        let Some(run) = self.admission.alone().and_then(|run| self.runs.get(run)) else { return };
-        let many = run.ends(self.admission.placed(), self.window_us);
-        for key in self.admission.ahead(many) {
+        while let Some(key) = self.admission.first_of_alone().cloned() {
+            let ends = |run: &Run| run.ends(key.node, self.admission.placed(), self.window_us);
+            if self.admission.promised() >= self.runs.get(&key.run).map_or(0, ends) || !self.admission.promise(&key) {
+                return;
+            }
             self.ahead.insert(key.clone(), Handed::Promised);
             self.report(&key, ReportKind::Placed(epoch.clone(), Vec::new()), out);
             if !self.awaits(&key) {

@@ -300,8 +300,9 @@ impl Pump {
     fn load(&mut self, id: RunId, log: Folded, resumed: bool, out: &mut Vec<Out>) {
         self.away.remove(&id);
         self.admission.forget(&id);
+        // What the worker has waits there still.
+        self.ahead.retain(|key, handed| key.run != id || matches!(handed, Handed::Sent));
         let ahead: BTreeSet<AttemptKey> = self.ahead.keys().filter(|key| key.run == id).cloned().collect();
-        self.ahead.retain(|key, _| key.run != id);
         if log.events() == 0 {
             // It was never created: there is nothing to go on with.
             return;
@@ -465,7 +466,7 @@ impl Pump {
             return;
         }
         if let Some(run) = self.runs.get_mut(&key.run) {
-            run.pace.note(&outcome);
+            run.note_pace(key.node, &outcome);
         }
         let report = Report { node: key.node, n: key.n, what: ReportKind::Ended(outcome.clone()) };
         reports.entry(key.run.clone()).or_default().push(report);

@@ -9,7 +9,7 @@ use model::input::Stamped;
 use model::plan::{Body, Template};
 use model::planted::{self, Bug};
 use model::row::RowChange;
-use model::{AttemptKey, Command, Event, NodeId, Refusal, RunId};
+use model::{AttemptKey, Command, Event, NodeId, Outcome, Refusal, RunId};
 use std::collections::{BTreeSet, VecDeque};
 use views::rows::{RunRow, refs};
 
@@ -35,7 +35,7 @@ pub(super) struct Run {
     /// Nodes that ever called: only they can wait for calls.
     callers: BTreeSet<NodeId>,
     /// How fast its attempts end.
-    pub pace: Pace,
+    pace: Pace,
     /// How many events must be durable before the resumption that was asked for counts.
     resumes_after: Option<u64>,
     /// A worker connected while events were under way: what it is owed is looked at when they are durable.
@@ -168,10 +168,19 @@ impl Run {
         due
     }
 
-    /// How many of its attempts will end within this time if so many run. None where an end need not free a place: nodes that
-    /// wait for their calls have none.
-    pub fn ends(&self, at_once: usize, within_us: i64) -> usize {
-        if self.may_call { 0 } else { self.pace.ends(at_once, within_us) }
+    /// How many attempts such as this node's will end within this time if so many run. None where an end need not free a place
+    /// (nodes that wait for their calls have none), nor of what must not be taken for started when it is lost.
+    pub fn ends(&self, node: NodeId, at_once: usize, within_us: i64) -> usize {
+        let template = self.state.nodes().get(node.index()).and_then(|node| node.template);
+        let Some(template) = template.filter(|_| !self.may_call && !self.state.is_at_most_once(node)) else { return 0 };
+        self.pace.ends(template, at_once, within_us)
+    }
+
+    /// An attempt of this node ended.
+    pub fn note_pace(&mut self, node: NodeId, outcome: &Outcome) {
+        if let Some(template) = self.state.nodes().get(node.index()).and_then(|node| node.template) {
+            self.pace.note(template, outcome);
+        }
     }
 
     /// Whether a child that this node called for has not ended.

@@ -185,11 +185,13 @@ fn kill_9_in_between_computes_nothing_again() {
     if !sandboxed(&ran) {
         return;
     }
+    // In this order, and again: a holder that lives starts another runner.
     let kill = |kinds: &[&str]| {
-        for kind in kinds {
-            home.processes(kind).into_iter().for_each(|pid| signal(pid, Signal::KILL));
-            wait("its end", || home.processes(kind).is_empty().then_some(()));
-        }
+        wait("their end", || {
+            let living: Vec<_> = kinds.iter().flat_map(|kind| home.processes(kind)).collect();
+            living.iter().for_each(|pid| signal(*pid, Signal::KILL));
+            living.is_empty().then_some(())
+        });
     };
     kill(&["__runner", "__holder"]);
     home.file("w.yaml", &slow("/out/model.bin"));

@@ -61,7 +61,7 @@ fn stop_and_terminate_from_another_terminal() {
 #[test]
 fn a_client_that_dies_stops_nothing() {
     let home = Home::new();
-    let script = "echo began\nsleep 0.5\necho finished";
+    let script = "echo began\nsleep 3\necho finished";
     for (name, signal) in [("killed", Signal::KILL), ("hung-up", Signal::HUP)] {
         let file =
             home.file("w.yaml", &scripts(&format!("name: {name}"), &[("a", "", script), ("b", "a", "echo after")]));

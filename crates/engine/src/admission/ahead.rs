@@ -16,32 +16,29 @@ pub enum Settled {
 }
 
 impl Admission {
-    /// Promises the next places to wishes, until so many have the promise: while one run alone wants places, and each wish is for
-    /// what every placed attempt has. Any end is room for the next of them then.
-    pub fn ahead(&mut self, many: usize) -> Vec<AttemptKey> {
-        let mut promised = Vec::new();
-        while self.ahead.len() < many
-            && let Some((key, part)) = self.next_alike()
-        {
-            self.withdraw(&key);
+    /// The next wish of the run that alone has or wants places.
+    pub fn first_of_alone(&self) -> Option<&AttemptKey> {
+        let mut active = self.runs.values().filter(|of_run| of_run.is_active());
+        active.next().filter(|_| active.next().is_none())?.heads().next().map(|(_, _, key)| key)
+    }
+
+    /// Promises one of the next places, if the wish is for what every placed attempt has: any end is room for it then. Only for
+    /// `first_of_alone`.
+    pub fn promise(&mut self, key: &AttemptKey) -> bool {
+        let Some(wish) = self.wishes.get(key) else { return false };
+        let part = wish.shape.part(&self.capacity());
+        let mut parts = self.placed.values().map(|placed| &placed.part).chain(self.ahead.iter().map(|(_, part)| part));
+        let alike = !self.placed.is_empty() && part.gpus == 0 && parts.all(|other| *other == part);
+        if alike {
+            self.withdraw(key);
             self.ahead.push_back((key.clone(), part));
-            promised.push(key);
         }
-        promised
+        alike
     }
 
-    /// The run that alone has or wants places.
-    pub fn alone(&self) -> Option<&RunId> {
-        let mut active = self.runs.iter().filter(|(_, of_run)| of_run.is_active());
-        active.next().filter(|_| active.next().is_none()).map(|(run, _)| run)
-    }
-
-    fn next_alike(&self) -> Option<(AttemptKey, Part)> {
-        let (_, shape, key) = self.alone().and_then(|run| self.runs.get(run))?.heads().next()?;
-        let part = shape.part(&self.capacity());
-        let parts = self.placed.values().map(|placed| &placed.part).chain(self.ahead.iter().map(|(_, part)| part));
-        let alike = !self.placed.is_empty() && part.gpus == 0 && parts.into_iter().all(|other| *other == part);
-        alike.then(|| (key.clone(), part))
+    /// How many have a promise.
+    pub fn promised(&self) -> usize {
+        self.ahead.len()
     }
 
     /// Those that now have what was promised to them.

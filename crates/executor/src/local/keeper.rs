@@ -87,7 +87,7 @@ impl Shelf {
     /// Until the next is due, or the disk is to be looked at.
     fn patience(&self, now_s: i64) -> Duration {
         let Some((at_s, ..)) = self.entries.first() else { return Duration::from_secs(3600) };
-        let due = (at_s + self.keep.as_secs() as i64).saturating_sub(now_s).max(0) as u64;
+        let due = at_s.saturating_add(self.keep.as_secs() as i64).saturating_sub(now_s).max(0) as u64;
         Duration::from_secs(due).clamp(Duration::from_millis(100), LOOK)
     }
 

@@ -30,6 +30,8 @@ pub(crate) struct Layout {
     pub scratch: PathBuf,
     /// Apart from the machine: paths of the task are paths of its sandbox.
     pub sandboxed: bool,
+    /// The task could read nothing of the machine's but what programs need: what is no output of its own is none.
+    pub strict: bool,
     pub binds: Vec<Bind>,
     /// Inside.
     pub directory: String,
@@ -74,10 +76,11 @@ impl Site {
     /// `environment`: the directory of the attempt's Python environment, if it has one.
     pub fn layout(&self, launch: &Launch, environment: Option<&Path>) -> Layout {
         let sandboxed = self.sandboxed(launch);
+        let strict = sandboxed && launch.profile == Profile::Strict;
         let scratch = self.scratch(&launch.key);
         let directory = self.directory(launch, sandboxed);
         let mut layout =
-            Layout { scratch, sandboxed, binds: Vec::new(), directory, copies: Vec::new(), empty: Vec::new() };
+            Layout { scratch, sandboxed, strict, binds: Vec::new(), directory, copies: Vec::new(), empty: Vec::new() };
         if sandboxed {
             self.fixed_binds(launch, environment, &mut layout.binds);
         }

@@ -44,6 +44,8 @@ struct Layers {
     lower: Option<PathBuf>,
     /// `lower` is the attempt's own.
     own: bool,
+    /// What was given to the attempt.
+    given: bool,
 }
 
 impl<'a> View<'a> {
@@ -134,10 +136,10 @@ impl<'a> View<'a> {
             let lower = Some(join(Path::new(&bind.from), rest));
             let own = Path::new(&bind.from).starts_with(scratch) && bind.how == BindKind::Writable;
             if bind.how != BindKind::Overlay {
-                return Layers { lower, own, ..Layers::default() };
+                return Layers { lower, own, given: true, ..Layers::default() };
             }
             let top = self.layout.bind_layer(index).join("upper");
-            return Layers { upper: Some(join(&top, rest)), top, lower, ..Layers::default() };
+            return Layers { upper: Some(join(&top, rest)), top, lower, given: true, ..Layers::default() };
         }
         if ["/proc", "/sys", "/dev"].iter().any(|gone| path.starts_with(gone)) {
             return Layers::default();
@@ -156,7 +158,7 @@ impl<'a> View<'a> {
         };
         let rest = rest.unwrap_or(Path::new(""));
         let side = mount.is_none().then(|| join(&scratch.join("root"), rest));
-        Layers { upper: Some(join(&top, rest)), top, side, lower: Some(path.to_path_buf()), own: false }
+        Layers { upper: Some(join(&top, rest)), top, side, lower: Some(path.to_path_buf()), ..Layers::default() }
     }
 
     /// The entry itself, links not followed. Every directory above it has been found to be one.
@@ -182,7 +184,8 @@ impl<'a> View<'a> {
         }
         let written = layers.own || layers.upper.as_ref() == Some(&real) || layers.side.as_ref() == Some(&real);
         if !written {
-            return Some(Found::Foreign(real));
+            // Whoever may not read it must not have it read by us: a link to it is not enough.
+            return (layers.given || !self.layout.strict).then_some(Found::Foreign(real));
         }
         let below = layers.lower.as_ref().filter(|lower| !layers.own && layers.lower_is_seen() && lower.is_dir());
         let merged = kind.is_dir() && below.is_some() && !is_opaque(&real);
