@@ -74,7 +74,7 @@ enum Job {
     Deleted(Sender<Reply>, Result<(), StoreError>),
     /// What this machine lacks.
     Notices(Vec<String>),
-    /// A line for those who watch this run, or all of them.
+    /// For those who watch this run, or all of them.
     Notice(Option<RunId>, String),
 }
 
@@ -273,9 +273,8 @@ impl Holder {
         self.steady.at(clock::now())
     }
 
-    /// After a wait of at most `patience`; `spent_us`: the processor time of this process before it.
+    /// After a step and a wait of at most `patience`; `spent_us`: the processor time of this process before it.
     fn look_at_the_clock(&mut self, patience: Duration, spent_us: i64) -> Option<In> {
-        // The last step, disk and all, was no sleep.
         let busy_us = self.worked_us + patience.as_micros() as i64 + clock::spent_us() - spent_us;
         let us = self.steady.look(clock::now(), clock::monotonic_us(), busy_us);
         (us > 0).then_some(In::Slept { us })
