@@ -24,6 +24,7 @@ pub(crate) struct Local {
     /// Acknowledged while the runner still ran them.
     unwanted: BTreeSet<AttemptKey>,
     unsent: Vec<(Launch, Epoch)>,
+    unsent_kills: BTreeMap<AttemptKey, (u32, Exit)>,
 }
 
 pub(crate) struct Link {
@@ -171,17 +172,13 @@ impl World {
             KillReason::Stopped | KillReason::TimedOut => (GRACE_SECONDS, Exit::Cancelled),
             KillReason::Deadline => (GRACE_SECONDS, Exit::Deadline),
         };
-        let now = self.wall();
         let Some(local) = self.local() else { return };
         if let Some(link) = &local.link {
             let id = link.id;
             return self.send_to_runner(id, ToRunner::Kill { key, grace_s, reason });
         }
-        let before = local.unsent.len();
-        local.unsent.retain(|(launch, _)| launch.key != key);
-        if local.unsent.len() < before {
-            let outcome = Box::new(Outcome::bare(reason, now));
-            self.deliver(In::Ended { key, outcome });
+        if local.unsent.iter().any(|(launch, _)| launch.key == key) {
+            local.unsent_kills.insert(key, (grace_s, reason));
         }
     }
 
@@ -234,7 +231,8 @@ impl World {
             }
         }
         local.link = Some(link);
-        let unsent = std::mem::take(&mut local.unsent);
+        let (unsent, kills) = (std::mem::take(&mut local.unsent), std::mem::take(&mut local.unsent_kills));
+        let runs: BTreeSet<AttemptKey> = known.iter().cloned().collect();
         self.tell(|| format!("holder: connected to {}, which knows {} attempts", epoch.0, known.len()));
         self.deliver(In::Connected { epoch, known });
         for key in lost {
@@ -244,7 +242,19 @@ impl World {
             self.queue.at(at, Happening::Staged(life, key));
         }
         for (launch, epoch) in unsent {
-            self.local_launch(launch, epoch, false);
+            let key = launch.key.clone();
+            match kills.get(&key) {
+                Some((_, why)) if !runs.contains(&key) => {
+                    let outcome = Box::new(Outcome::bare(why.clone(), now));
+                    self.deliver(In::Ended { key, outcome });
+                }
+                kill => {
+                    self.local_launch(launch, epoch, false);
+                    if let Some((grace_s, reason)) = kill {
+                        self.send_to_runner(id, ToRunner::Kill { key, grace_s: *grace_s, reason: reason.clone() });
+                    }
+                }
+            }
         }
     }
 

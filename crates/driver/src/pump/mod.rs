@@ -309,8 +309,7 @@ impl Pump {
         }
         let run = Run::load(log, resumed);
         let mut owed = engine::outstanding(&run.state);
-        // What has a place has it before what waits for one.
-        owed.sort_by_key(|command| matches!(command, Command::Launch { launch, .. } if ahead.contains(&launch.key)));
+        self.put_in_order(&mut owed, &ahead);
         self.admission.set_jobs(&id, run.state.jobs());
         self.runs.insert(id.clone(), run);
         for command in owed {

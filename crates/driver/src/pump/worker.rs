@@ -5,6 +5,7 @@ use super::{Handed, Out, Pump};
 use model::command::KillReason;
 use model::input::{Epoch, ReportKind};
 use model::{AttemptKey, Command, Exit, Launch, Outcome, RunId};
+use std::collections::BTreeSet;
 
 impl Pump {
     /// A launch: into this epoch it goes out; what another epoch had is lost unless it was reported as known.
@@ -33,6 +34,17 @@ impl Pump {
             // Known when a worker connects.
             None => {}
         }
+    }
+
+    /// What runs has its place before what waits for one (`ahead`), and a kill finds what it is to end.
+    pub(super) fn put_in_order(&self, owed: &mut [Command], ahead: &BTreeSet<AttemptKey>) {
+        owed.sort_by_key(|command| match command {
+            Command::Launch { launch, .. } if self.known.contains(&launch.key) => 0,
+            Command::Launch { launch, .. } if ahead.contains(&launch.key) => 2,
+            Command::Launch { .. } => 1,
+            Command::Kill { .. } => 3,
+            _ => 0,
+        });
     }
 
     /// An attempt whose launch is kept back never ran in this epoch: it is over without a process.

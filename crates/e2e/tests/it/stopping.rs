@@ -2,6 +2,7 @@
 
 use crate::harness::{Home, scripts, wait};
 use rustix::process::Signal;
+use std::fs;
 
 fn long(home: &Home) -> String {
     // It ends by itself when it is asked to.
@@ -61,14 +62,18 @@ fn stop_and_terminate_from_another_terminal() {
 #[test]
 fn a_client_that_dies_stops_nothing() {
     let home = Home::new();
-    let script = "echo began\nsleep 3\necho finished";
+    let cache = home.root().join("cache");
     for (name, signal) in [("killed", Signal::KILL), ("hung-up", Signal::HUP)] {
+        // It ends when its client is gone, however slow the machine is.
+        let gate = format!("${{XDG_CACHE_HOME:-{}}}/{name}", cache.display());
+        let script = &format!("echo began\nuntil test -e {gate}; do sleep 0.05; done\necho finished");
         let file =
             home.file("w.yaml", &scripts(&format!("name: {name}"), &[("a", "", script), ("b", "a", "echo after")]));
         let going = home.start(&["run", &file]);
         home.wait_for_log(name, "began");
         going.signal(signal);
         assert_eq!(going.end(), -1);
+        fs::create_dir_all(&cache).and_then(|()| fs::write(cache.join(name), "")).expect("the gate");
         let out = home.ok(&["resume", name]);
         assert!(out.contains("Succeeded"), "{out}");
         assert!(home.ok(&["logs", name]).contains("after"));

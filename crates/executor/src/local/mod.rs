@@ -89,6 +89,8 @@ struct State {
     unwanted: BTreeMap<AttemptKey, Option<Arc<Launch>>>,
     /// Launches that came while there was no runner.
     unsent: Vec<(Launch, Epoch)>,
+    /// Those of them that were killed meanwhile. Whether they run is known when there is a runner.
+    unsent_kills: BTreeMap<AttemptKey, (u32, Exit)>,
     noticed: BTreeSet<(RunId, String)>,
     sandboxes: bool,
     turns: turns::Turns,
@@ -189,7 +191,6 @@ impl Executor for Local {
         if self.inner.gives_turn_up(key, &why) {
             return;
         }
-        // Without a runner there is nothing to kill, and a launch that waits for one is not started.
         let mut state = self.inner.state();
         match &mut state.link {
             Some(link) => {
@@ -197,11 +198,8 @@ impl Executor for Local {
                 link.flush();
             }
             None => {
-                let before = state.unsent.len();
-                state.unsent.retain(|(launch, _)| launch.key != *key);
-                if state.unsent.len() < before {
-                    drop(state);
-                    (self.inner.events)(ExecutorEvent::Ended { key: key.clone(), outcome: Outcome::bare(why, wall()) });
+                if state.unsent.iter().any(|(launch, _)| launch.key == *key) {
+                    state.unsent_kills.insert(key.clone(), (grace_s, why));
                 }
             }
         }

@@ -5,6 +5,7 @@ use super::connection::Link;
 use super::{Inner, Job, Progressed, State, scratch, wall};
 use crate::ExecutorEvent;
 use model::attempt::Outcome;
+use model::runner::ToRunner;
 use model::{AttemptKey, Exit};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ impl Inner {
     pub(super) fn connected(&self, link: Link, notices: Vec<String>, sandboxes: bool) {
         let epoch = link.epoch().clone();
         let mut known = link.known();
-        let (unsent, lost, again) = {
+        let (unsent, kills, lost, again) = {
             let mut state = self.state();
             if state.stopping {
                 link.hang_up();
@@ -49,8 +50,9 @@ impl Inner {
             known.extend(ours.map(|(key, _)| key.clone()));
             self.sweep(&known, &state);
             state.link = Some(link);
-            (std::mem::take(&mut state.unsent), lost, again)
+            (std::mem::take(&mut state.unsent), std::mem::take(&mut state.unsent_kills), lost, again)
         };
+        let runs: BTreeSet<AttemptKey> = known.iter().cloned().collect();
         (self.events)(ExecutorEvent::Connected { epoch, known, notices });
         let why = "the runner that had it is gone, and everything it ran with it";
         for key in lost {
@@ -58,7 +60,20 @@ impl Inner {
         }
         again.into_iter().for_each(|key| self.job(Job::Stage(key)));
         for (launch, epoch) in unsent {
-            self.launch(launch, epoch, false);
+            let key = launch.key.clone();
+            match kills.get(&key) {
+                // It never ran, and never will.
+                Some((_, why)) if !runs.contains(&key) => {
+                    (self.events)(ExecutorEvent::Ended { key, outcome: Outcome::bare(why.clone(), wall()) });
+                }
+                kill => {
+                    self.launch(launch, epoch, false);
+                    if let (Some((grace_s, reason)), Some(link)) = (kill, &mut self.state().link) {
+                        link.send(&ToRunner::Kill { key, grace_s: *grace_s, reason: reason.clone() });
+                        link.flush();
+                    }
+                }
+            }
         }
     }
 

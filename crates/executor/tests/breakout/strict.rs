@@ -16,6 +16,7 @@ pub const TESTS: &[Test] = &[
     ("strict_does_not_reach_abstract_sockets", strict_does_not_reach_abstract_sockets),
     ("strict_refuses_dangerous_calls", strict_refuses_dangerous_calls),
     ("strict_does_not_read_files_of_others", strict_does_not_read_files_of_others),
+    ("strict_has_no_file_of_others_collected", strict_has_no_file_of_others_collected),
     ("strict_does_not_write_beside_its_own", strict_does_not_write_beside_its_own),
     ("strict_runs_what_standard_runs", strict_runs_what_standard_runs),
     ("strict_refuses_an_output_in_the_root", strict_refuses_an_output_in_the_root),
@@ -168,4 +169,20 @@ fn strict_without_namespaces_is_refused() {
     let launch = world.sh(Strict, "echo ran");
     let Exit::NotStarted(why) = world.run(&launch).exit else { panic!("it was started") };
     assert!(why.contains("profile strict"), "{why}");
+}
+
+/// What the task may not read, its link does not have us read.
+fn strict_has_no_file_of_others_collected() {
+    let mut world = World::new();
+    let secret = world.dir.path().join("secret");
+    std::fs::write(&secret, "secret").expect("a file of others");
+    for (profile, through) in [(Standard, true), (Strict, false)] {
+        let command = format!("mkdir -p /tmp/out && ln -s {} /tmp/out/link && exec true", secret.display());
+        let mut launch = world.sh(profile, &command);
+        wants_artifact(&mut launch, "out", "/tmp/out/link");
+        let outcome = world.run(&launch);
+        assert_eq!(outcome.exit, Exit::Exited(0), "{outcome:?}");
+        assert_eq!(outcome.artifacts.is_empty(), !through, "{profile:?}: {outcome:?}");
+        assert_eq!(outcome.collect_error.is_some(), !through, "{profile:?}: {outcome:?}");
+    }
 }
