@@ -97,3 +97,25 @@ fn ten_minutes_asleep_strike_no_deadline() {
         assert!(world.has(|event| matches!(event, Event::DeadlineExceeded)), "{wall} {monotonic}");
     }
 }
+
+/// The client stamps its record by the wall clock, which may say another time than that of the runs.
+#[test]
+fn a_deadline_counts_in_the_time_of_the_runs_whatever_the_clients_clock_said() {
+    for ahead in [-3600, 0, 3600] {
+        let mut record = record();
+        record.created_at = Time((10_000 + ahead) * S);
+        record.id = RunId("stamped".into());
+        let run = record.id.clone();
+        let start = Time(10_000 * S);
+        let capacity = Capacity { slots: 2, cpu_millis: 2000, memory_bytes: 1 << 30, gpus: 0 };
+        let steady = Steady::start(start, 0);
+        let mut world = World { pump: Pump::new(capacity, 0), steady, wall: start.0, monotonic: 0, log: Vec::new() };
+        world.step(vec![In::Wish { ticket: 1, run, input: Input::Submit(Box::new(record)) }]);
+        for second in 1..=61 {
+            (world.wall, world.monotonic) = (world.wall + S, world.monotonic + S);
+            world.look(1);
+            let struck = world.has(|event| matches!(event, Event::DeadlineExceeded));
+            assert_eq!(struck, second >= 60, "{ahead}: after {second} s");
+        }
+    }
+}

@@ -19,7 +19,7 @@ pub fn evolve(state: &mut State, recorded: &Recorded) {
     state.now = recorded.at;
     let at = recorded.at;
     match &recorded.event {
-        Event::RunCreated(record) => created(state, record),
+        Event::RunCreated(record) => created(state, at, record),
         Event::NodeAdded(added) => node_added(state, added, at),
         Event::AttemptStarted { node, epoch, gpus, .. } => {
             attempt_started(state, *node, epoch, at);
@@ -62,9 +62,10 @@ pub fn fold<'a>(events: impl IntoIterator<Item = &'a Recorded>) -> State {
     state
 }
 
-fn created(state: &mut State, record: &RunRecord) {
+fn created(state: &mut State, at: Time, record: &RunRecord) {
     state.locked = record.environments.iter().map(|lock| lock.requirements.clone()).collect();
-    state.began = record.created_at;
+    // Not when the client says that it asked: its clock may have been set since.
+    state.began = at;
     lay_plan(state, record.clone());
     state.phase = Some(RunPhase::Running);
 }

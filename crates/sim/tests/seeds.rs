@@ -29,10 +29,11 @@ fn a_thousand_seeds_hold() {
     assert!(starts > 4 * SEEDS && lost > SEEDS / 10, "{starts} processes, {lost} lost attempts");
 }
 
-/// A kill while the runner was away; a place that was given twice after a reload; one that a node had lent.
+/// A kill while the runner was away; a place that was given twice after a reload; one that a node had lent; a deadline that
+/// counted by the client's clock.
 #[test]
 fn seeds_that_failed_once_hold() {
-    for seed in [12053, 26753, 45630, 65302, 65453, 65498, 68066] {
+    for seed in [12053, 26753, 45630, 65302, 65453, 65498, 68066, 122403] {
         assert!(play(seed, Trace::default()).violations.is_empty(), "{}", story(seed));
     }
 }

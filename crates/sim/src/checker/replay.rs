@@ -18,7 +18,7 @@ pub(super) struct Replay {
     ended: bool,
     shutdown: bool,
     deadline: bool,
-    created_at: Time,
+    began_at: Time,
     /// Time that does not count, as recorded.
     slept_us: i64,
     /// A call whose child comes with the next event.
@@ -85,7 +85,7 @@ impl Replay {
         match event {
             Event::RunCreated(record) => {
                 self.plan = Some(record.plan.clone());
-                self.created_at = record.created_at;
+                self.began_at = self.at;
             }
             Event::NodeAdded(added) => self.node_added(added),
             Event::AttemptStarted { node, n, .. } => self.attempt_started(*node, *n),
@@ -186,7 +186,7 @@ impl Replay {
     /// Time asleep is nobody's fault.
     fn deadline_exceeded(&mut self) {
         self.deadline = true;
-        let passed = self.at.since_us(self.created_at);
+        let passed = self.at.since_us(self.began_at);
         let limit = self.plan.as_ref().and_then(|plan| plan.active_deadline_s);
         let allowed = limit.map(|s| s.saturating_mul(Time::SECOND_US).saturating_add(self.slept_us));
         if allowed.is_none_or(|allowed| passed < allowed) {
@@ -270,7 +270,7 @@ impl Replay {
     /// An ended run goes on: what is open again has not ended, and what is reset hangs nowhere.
     fn reopened(&mut self, event: &RunReopened) {
         // From here on its deadline counts anew.
-        (self.created_at, self.slept_us) = (self.at, 0);
+        (self.began_at, self.slept_us) = (self.at, 0);
         if !std::mem::replace(&mut self.ended, false) {
             self.violate("I8", "the run is reopened before its end".into());
         }
