@@ -1,13 +1,15 @@
 //! The holder of a home: the process that takes its lock, writes its store, and does what the pump says until it is idle.
 //! It must never decide: what may happen, and when, is the pump's.
 
+mod logs;
+
 use crate::clock::{self, Seeds};
 use crate::connection::{self, Asked, Desk, Door, Wish};
-use crate::encode::{encode, read_log};
+use crate::encode::encode;
 use crate::full;
 use crate::home::{Home, HomeLock};
 use crate::protocol::{Held, Reply, Status};
-use crate::pump::{Batch, BatchId, Denied, Folded, In, Out, Pump, RunAppend, Ticket, WINDOW_US};
+use crate::pump::{AWAY, Batch, BatchId, Denied, In, Out, Pump, RunAppend, Ticket, WINDOW_US};
 use crate::reload::Reloads;
 use crate::rows_again;
 use crate::steady::Steady;
@@ -20,7 +22,7 @@ use model::command::KillReason;
 use model::input::Reopen;
 use model::limits::GRACE_SECONDS;
 use model::row::{Cell, RowChange};
-use model::{Event, Exit, Input, Refusal, RunId, Time};
+use model::{Event, Exit, Input, RunId, Time};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::process::ExitCode;
@@ -200,38 +202,6 @@ struct Holder {
 }
 
 impl Holder {
-    /// Runs of a dead holder: what still runs is attached to, and nothing is started until somebody resumes them. A run that has
-    /// ended is among them until each of its attempts has its outcome.
-    fn load_unfinished(&mut self) -> Result<(), String> {
-        let mut loads = Vec::new();
-        let filter = Filter { equals: vec![("owes", Cell::Integer(1))], ..Filter::default() };
-        for row in self.reader.select(&RUNS, &filter).map_err(|error| error.to_string())? {
-            let Some(Cell::Text(id)) = row.into_iter().next() else { continue };
-            let run = RunId(id);
-            // One log that cannot be read does not keep the others from going on.
-            match self.read(&run) {
-                Ok(log) => {
-                    self.steady.not_before(log.at());
-                    loads.push(In::Load { run, log, resumed: false });
-                }
-                Err(why) => {
-                    executor::own_log::say(format!("run {run} is left alone: {why}"));
-                    loads.push(In::Unreadable { run, why });
-                }
-            }
-        }
-        let unfinished: Vec<&RunId> = loads.iter().filter_map(In::loaded).collect();
-        variables::sweep(self.home.executor(), unfinished.into_iter());
-        self.step(loads);
-        Ok(())
-    }
-
-    fn read(&self, run: &RunId) -> Result<Box<Folded>, String> {
-        let mut log = Box::new(Folded::default());
-        read_log(&self.reader, run, |event| log.apply(&event)).map_err(|error| error.to_string())?;
-        Ok(log)
-    }
-
     fn serve(&mut self, inbox: &Receiver<Job>, desk: &Desk) -> ExitCode {
         loop {
             let mut inputs = Vec::new();
@@ -365,31 +335,6 @@ impl Holder {
         ticket
     }
 
-    /// An ended run comes back with its log; its tasks get a new environment, and what they wrote is looked for.
-    fn reopen(
-        &mut self,
-        run: RunId,
-        mut wish: Box<Reopen>,
-        variables: &Variables,
-        answer: Sender<Reply>,
-        inputs: &mut Vec<In>,
-    ) {
-        if self.pump.state(&run).is_some_and(|state| !state.is_ended()) || self.reloads.contains(&run) {
-            return reply(&answer, Reply::Refused(Refusal::NotEnded));
-        }
-        let kept = variables::keep(self.home.executor(), &run, variables).map_err(|error| error.to_string());
-        match kept.and_then(|()| self.read(&run)) {
-            Ok(log) => {
-                wish.kept = executor::kept::attempts(self.home.executor(), &run);
-                let ticket = self.ticket(answer);
-                // If it is refused, the environment goes again.
-                self.submitted.insert(ticket, (run.clone(), String::new()));
-                inputs.push(In::Reopen { ticket, run, log, wish });
-            }
-            Err(why) => reply(&answer, Reply::Store(why)),
-        }
-    }
-
     /// Attaching to a run that goes on is not a reason: its tasks keep what they began with.
     fn replace_variables(&self, run: &RunId, variables: &Variables) {
         let away = self.reloads.runs().find(|(away, _)| *away == run).map(|(_, resumed)| resumed);
@@ -426,7 +371,10 @@ impl Holder {
     }
 
     fn delete(&mut self, run: &RunId, answer: Sender<Reply>) {
-        if self.pump.state(run).is_some() || self.reloads.contains(run) {
+        if self.is_away(run) {
+            return reply(&answer, Reply::Store(AWAY.into()));
+        }
+        if self.pump.state(run).is_some() {
             return reply(&answer, Reply::NotEnded);
         }
         let of_run = vec![("holder", Cell::Text(run.0.clone()))];
@@ -466,6 +414,7 @@ impl Holder {
                 self.executor.kill(&key, grace_s, exit);
             }
             Out::Acknowledge(key) => self.executor.acknowledge(&key),
+            Out::Disown(key) => self.executor.disown(&key),
             Out::Prepare { run, requirements } => self.prepare(run, requirements),
             // No executor carries calls yet: dynamic nodes come with the Python front end.
             Out::Return { .. } => {}
@@ -556,40 +505,6 @@ impl Holder {
             Ok(()) => reply(&answer, Reply::Done),
             Err(Denied::Refused(refusal)) => reply(&answer, Reply::Refused(refusal)),
             Err(Denied::Store(why)) => reply(&answer, Reply::Store(why)),
-        }
-    }
-
-    /// Somebody wants something of a run that waits to be folded again: on a full disk that may be what frees it.
-    fn reload_now(&mut self, run: &RunId) -> Option<In> {
-        let resumed = self.reloads.take(run)?;
-        match self.read(run) {
-            Ok(log) => Some(self.load_again(run.clone(), log, resumed)),
-            Err(_) => {
-                self.reloads.put_back(run.clone(), resumed, self.now());
-                None
-            }
-        }
-    }
-
-    fn load_again(&self, run: RunId, log: Box<Folded>, resumed: bool) -> In {
-        if log.events() == 0 {
-            // It was never created.
-            variables::forget(self.home.executor(), &run);
-        }
-        In::Load { run, log, resumed }
-    }
-
-    /// Folds runs again whose logs did not follow.
-    fn reload_due(&mut self) {
-        let now = self.now();
-        for (run, resumed) in self.reloads.take_due(now) {
-            match self.read(&run) {
-                Ok(log) => self.step(vec![self.load_again(run, log, resumed)]),
-                Err(why) => {
-                    executor::own_log::say(format!("holder: {why}"));
-                    self.reloads.put_back(run, resumed, now);
-                }
-            }
         }
     }
 }

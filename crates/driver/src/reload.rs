@@ -2,7 +2,7 @@
 //! It must never hold what arrives for them: the pump knows that they come back.
 
 use model::{RunId, Time};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Between tries while the store refuses to write (a full disk), at first and at last.
 const PAUSE_MIN_US: i64 = 200_000;
@@ -11,6 +11,8 @@ const PAUSE_MAX_US: i64 = 5 * Time::SECOND_US;
 #[derive(Default)]
 pub(crate) struct Reloads {
     waiting: BTreeMap<RunId, Waiting>,
+    /// Those that could not be read at the last try.
+    unread: BTreeSet<RunId>,
     /// Failed appends since the last that did not.
     failures: u32,
 }
@@ -55,9 +57,15 @@ impl Reloads {
         self.waiting.insert(run, Waiting { due, resumed });
     }
 
-    /// Tries again later.
-    pub fn put_back(&mut self, run: RunId, resumed: bool, now: Time) {
-        self.waiting.insert(run, Waiting { due: now.plus_us(PAUSE_MAX_US), resumed });
+    /// It could not be read: tries again later. True if that is new.
+    pub fn put_back(&mut self, run: RunId, resumed: bool, now: Time) -> bool {
+        self.waiting.insert(run.clone(), Waiting { due: now.plus_us(PAUSE_MAX_US), resumed });
+        self.unread.insert(run)
+    }
+
+    /// It could be read.
+    pub fn was_read(&mut self, run: &RunId) {
+        self.unread.remove(run);
     }
 
     /// This run is to be read at once, if it waits: whether it may start attempts.
@@ -91,5 +99,9 @@ mod tests {
         let due = reloads.take_due(Time(2 * PAUSE_MIN_US));
         assert!(matches!(&due[..], [(r, true)] if *r == run));
         assert!(reloads.succeeded() && !reloads.succeeded() && reloads.is_empty());
+        // One that cannot be read is told of once.
+        assert!(reloads.put_back(run.clone(), true, Time(0)) && !reloads.put_back(run.clone(), true, Time(0)));
+        reloads.was_read(&run);
+        assert!(reloads.put_back(run, true, Time(0)));
     }
 }

@@ -152,3 +152,46 @@ fn a_run_that_was_never_created_is_gone_after_the_reload() {
     };
     assert!(matches!(&outs[..], [Out::Answer { result: Err(Denied::Refused(Refusal::NoRun)), .. }]), "{outs:?}");
 }
+
+/// Who waits for such an attempt waits for ever.
+#[test]
+fn what_runs_of_a_run_that_cannot_be_read_is_disowned() {
+    let mut world = World::new();
+    let other = AttemptKey { run: RunId("newer".into()), ..world.key.clone() };
+    let disowns = |outs: &[Out]| outs.iter().any(|out| matches!(out, Out::Disown(key) if *key == other));
+    let touches = |outs: &[Out]| outs.iter().any(|out| matches!(out, Out::Kill { key, .. } if *key == other));
+    let unreadable = In::Unreadable { run: other.run.clone(), why: "written by a newer version".into() };
+    let (epoch, key) = (world.epoch.clone(), world.key.clone());
+    // Known before the worker is, and after.
+    world.step(vec![unreadable.clone()]);
+    let outs = world.step(vec![world.connected(epoch.clone(), &[&other, &key])]);
+    assert!(disowns(&outs) && !touches(&outs) && !acknowledges(&outs, &other), "{outs:?}");
+    let mut world = World::new();
+    let load = In::Load { run: other.run.clone(), log: Box::new(Folded::of(&[])), resumed: false };
+    let outs = world.step(vec![unreadable.clone(), load.clone(), world.connected(epoch, &[&key])]);
+    assert!(!disowns(&outs), "{outs:?}");
+    let mut world = World::new();
+    world.step(vec![In::Connected { epoch: world.epoch.clone(), known: vec![other.clone()] }]);
+    assert!(disowns(&world.step(vec![unreadable])));
+}
+
+/// Whether it has ended is what is being read.
+#[test]
+fn reopening_a_run_that_waits_to_be_read_again_is_refused_for_that_reason() {
+    let mut world = World::new();
+    let (outs, epoch) = (vec![world.terminate()], world.epoch.clone());
+    let connected = world.connected(epoch, &[]);
+    world.step(vec![connected]);
+    let batch = batch(&world.step(outs)).expect("the shutdown is recorded");
+    world.step(vec![In::NotCommitted(batch, "the disk is full".into())]);
+    let Event::RunCreated(record) = &world.events[0].event else { panic!("a log begins with its run") };
+    let wish = model::input::Reopen { by: "test".into(), plan: record.plan.clone(), kept: Default::default() };
+    let log = Box::new(Folded::of(&world.events));
+    let reopen = In::Reopen { ticket: 9, run: world.run.clone(), log, wish: Box::new(wish) };
+    let outs = world.step(vec![reopen]);
+    let why = outs.iter().find_map(|out| match out {
+        Out::Answer { ticket: 9, result: Err(Denied::Store(why)) } => Some(why),
+        _ => None,
+    });
+    assert!(why.is_some_and(|why| why.contains("try again in a moment")), "{outs:?}");
+}

@@ -62,6 +62,7 @@ pub type Progress = Box<dyn Fn(&str) + Send>;
 /// | `kill` | SIGTERM and SIGKILL by the runner; unknown: a tombstone there | stop with a time-out; unknown: a created, never started container | delete with a grace period; unknown: a created pod that may not be scheduled |
 /// | outcome | collected from the layers of the sandbox | copied out of the stopped container | uploaded by the agent, read from its status |
 /// | `acknowledge` | the runner forgets it, its directory is removed | remove the container | remove the finalizer |
+/// | `disown` | others do not wait for the paths that it may have | nothing: it shares no paths | nothing |
 /// | `prepare` | a virtual environment in the home | a volume with one | an image layer or a volume with one |
 pub trait Executor: Send + Sync {
     /// Starts the attempt, or re-attaches to it. `epoch`: the worker's life in which it was placed; in another one the attempt
@@ -74,6 +75,9 @@ pub trait Executor: Send + Sync {
     fn kill(&self, key: &AttemptKey, grace_s: u32, why: Exit);
     /// The outcome was appended: it can be forgotten, and what the attempt left behind removed.
     fn acknowledge(&self, key: &AttemptKey);
+    /// The run of an attempt that `Connected` named cannot be read: nobody will say what it is, nor acknowledge it. It goes on, its
+    /// outcome is kept, and what is launched waits for nothing of it. A later `launch` takes this back.
+    fn disown(&self, _key: &AttemptKey) {}
     /// Nothing more will be asked for a while: what was asked goes now.
     fn flush(&self) {}
     /// Makes an environment ready for a run in the background; the same requirements are made once. The error names the package that

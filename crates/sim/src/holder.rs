@@ -201,7 +201,8 @@ impl World {
                 self.watch_acknowledge(&key);
                 self.local_acknowledge(key);
             }
-            Out::Prepare { .. } => {}
+            // Its runs can always be read.
+            Out::Prepare { .. } | Out::Disown(_) => {}
             Out::Return { run, parent, n, name, counter, child } => {
                 self.watch_return(&run, child);
                 self.return_call(&AttemptKey { run, node: parent, n }, &name, counter);
@@ -338,6 +339,7 @@ fn out_line(out: &Out) -> String {
         Out::Start(key) => format!("start {key}"),
         Out::Kill { key, why } => format!("kill {key}: {why:?}"),
         Out::Acknowledge(key) => format!("acknowledge {key}"),
+        Out::Disown(key) => format!("disown {key}"),
         Out::Prepare { .. } => "prepare".into(),
         Out::Return { run, parent, n, name, counter, child } => {
             format!("return {name}({counter}) = node {} to {run}/{}/{n}", child.0, parent.0)

@@ -28,6 +28,10 @@ pub type Ticket = u64;
 /// A batch's number: batches are appended in this order.
 pub type BatchId = u64;
 
+/// What is said of a run that waits to be folded again.
+pub(crate) const AWAY: &str =
+    "the store could not be written just now, and the run is being read again; try again in a moment";
+
 /// What goes in.
 #[derive(Clone, Debug)]
 pub enum In {
@@ -115,6 +119,8 @@ pub enum Out {
         why: KillReason,
     },
     Acknowledge(AttemptKey),
+    /// Its run cannot be read: it goes on, and nobody says what it is.
+    Disown(AttemptKey),
     Prepare {
         run: RunId,
         requirements: Vec<String>,
@@ -274,10 +280,7 @@ impl Pump {
     fn take(&mut self, input: In, out: &mut Vec<Out>) {
         match input {
             In::Load { run, log, resumed } => self.load(run, *log, resumed, out),
-            In::Unreadable { run, why } => {
-                self.away.insert(run.clone());
-                self.unreadable.insert(run, why);
-            }
+            In::Unreadable { run, why } => self.cannot_read(run, why, out),
             In::Wish { ticket, run, input } => self.wish(ticket, run, input, out),
             In::Reopen { ticket, run, log, wish } => self.reopen(ticket, run, *log, wish, out),
             In::Connected { epoch, known } => self.connected(epoch, &known, out),
@@ -299,6 +302,7 @@ impl Pump {
 
     fn load(&mut self, id: RunId, log: Folded, resumed: bool, out: &mut Vec<Out>) {
         self.away.remove(&id);
+        self.unreadable.remove(&id);
         self.admission.forget(&id);
         // What the worker has waits there still.
         self.ahead.retain(|key, handed| key.run != id || matches!(handed, Handed::Sent));
@@ -357,9 +361,7 @@ impl Pump {
         let denied = |refusal| Out::Answer { ticket, result: Err(Denied::Refused(refusal)) };
         match self.runs.get_mut(&id) {
             None if self.away.contains(&id) => {
-                let why =
-                    "the store could not be written just now, and the run is being read again; try again in a moment";
-                let why = self.unreadable.get(&id).cloned().unwrap_or_else(|| why.into());
+                let why = self.unreadable.get(&id).cloned().unwrap_or_else(|| AWAY.into());
                 out.push(Out::Answer { ticket, result: Err(Denied::Store(why)) });
             }
             None => out.push(denied(Refusal::NoRun)),

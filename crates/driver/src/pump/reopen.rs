@@ -11,7 +11,11 @@ impl Pump {
         let deny = |refusal| Out::Answer { ticket, result: Err(Denied::Refused(refusal)) };
         let comes_back = !self.runs.contains_key(&id);
         if comes_back {
-            if log.events() == 0 || self.away.contains(&id) {
+            if self.away.contains(&id) {
+                let why = self.unreadable.get(&id).cloned().unwrap_or_else(|| super::AWAY.into());
+                return out.push(Out::Answer { ticket, result: Err(Denied::Store(why)) });
+            }
+            if log.events() == 0 {
                 return out.push(deny(Refusal::NoRun));
             }
             let run = Run::load(log, true);

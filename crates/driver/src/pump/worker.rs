@@ -94,6 +94,7 @@ impl Pump {
             match self.runs.get(&key.run) {
                 Some(run) if run.awaits(key) || run.is_ending(key) => {}
                 Some(_) => out.push(Out::Acknowledge(key.clone())),
+                None if self.unreadable.contains_key(&key.run) => out.push(Out::Disown(key.clone())),
                 None if self.away.contains(&key.run) => {}
                 None => {
                     out.push(Out::Kill { key: key.clone(), why: KillReason::Terminated });
@@ -101,6 +102,13 @@ impl Pump {
                 }
             }
         }
+    }
+
+    /// A run is left alone, and so is what runs of it.
+    pub(super) fn cannot_read(&mut self, run: RunId, why: String, out: &mut Vec<Out>) {
+        out.extend(self.known.iter().filter(|key| key.run == run).map(|key| Out::Disown(key.clone())));
+        self.away.insert(run.clone());
+        self.unreadable.insert(run, why);
     }
 
     /// Tells a new worker what it owes to a run, as soon as everything decided is durable: what is not releases its own commands.

@@ -221,6 +221,10 @@ impl Executor for Local {
         self.inner.job(Job::CleanUp(key.clone(), launch));
     }
 
+    fn disown(&self, key: &AttemptKey) {
+        self.inner.disown(key);
+    }
+
     fn flush(&self) {
         self.inner.state().flush();
     }
@@ -352,17 +356,17 @@ impl Inner {
     }
 
     fn stage(&self, key: &AttemptKey) {
-        let (launch, epoch, sandboxes) = {
+        let (launch, epoch, sandboxes, unheeded) = {
             let state = self.state();
-            let sandboxes = state.sandboxes;
             let Some(attempt) = state.attempts.get(key) else { return };
             let (launch, epoch) = (Arc::clone(&attempt.launch), attempt.epoch.clone());
-            (launch, epoch, sandboxes)
+            let heeds = !state.sandboxes && launch.profile == Profile::Standard;
+            (launch, epoch, state.sandboxes, heeds.then(|| state.turns.unheeded()).flatten())
         };
         let site = self.site(sandboxes);
         match self.staged(&site, &launch) {
             Ok(Staged { spawn, litter, mut notices }) => {
-                notices.extend(turns::weakened(launch.profile, sandboxes));
+                notices.extend(turns::weakened(launch.profile, sandboxes).into_iter().chain(unheeded));
                 self.notice(key, &notices);
                 self.send(key, &epoch, spawn, litter);
             }
@@ -454,6 +458,7 @@ impl Inner {
         }
         match state.attempts.get_mut(&key) {
             None => {
+                state.turns.stranger_ended(&key);
                 state.stashed.insert(key, ended);
             }
             Some(attempt) => match &attempt.at {

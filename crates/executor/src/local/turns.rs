@@ -4,6 +4,7 @@
 
 use super::layout::absolute;
 use super::{Inner, Progressed, State};
+use crate::ExecutorEvent;
 use model::attempt::{Launch, Outcome, Profile};
 use model::{AttemptKey, Exit};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -19,17 +20,45 @@ pub(super) struct Turns {
     waiting: VecDeque<(AttemptKey, Vec<PathBuf>)>,
     /// They run since before this holder, which has not been told yet what they declare. Until then nobody begins.
     strangers: BTreeSet<AttemptKey>,
+    /// Strangers of whom nobody will ever be told: they run, and nobody waits for them.
+    disowned: BTreeSet<AttemptKey>,
 }
 
 impl Turns {
     /// What the runner has when the connection begins.
     pub fn meet(&mut self, strangers: BTreeSet<AttemptKey>) {
         self.strangers = strangers;
+        self.disowned.clear();
+    }
+
+    fn disown(&mut self, key: &AttemptKey) {
+        if self.strangers.remove(key) {
+            self.disowned.insert(key.clone());
+        }
+    }
+
+    /// An attempt that nobody has launched has ended.
+    pub fn stranger_ended(&mut self, key: &AttemptKey) {
+        self.disowned.remove(key);
+    }
+
+    /// Whom attempts of profile `standard` do not wait for, for a notice.
+    pub fn unheeded(&self) -> Option<String> {
+        let runs: BTreeSet<&str> = self.disowned.iter().map(|key| key.run.0.as_str()).collect();
+        let runs = Vec::from_iter(runs);
+        (!runs.is_empty()).then(|| {
+            format!(
+                "tasks of {} still run, without a sandbox, and their log cannot be read: this run does not wait for the paths that \
+                 they write to",
+                runs.join(" and of ")
+            )
+        })
     }
 
     /// An attempt runs already.
     fn runs(&mut self, key: AttemptKey, paths: Vec<PathBuf>) {
         self.strangers.remove(&key);
+        self.disowned.remove(&key);
         self.taken.insert(key, paths);
     }
 
@@ -43,6 +72,7 @@ impl Turns {
 
     fn gone(&mut self, key: &AttemptKey) {
         self.strangers.remove(key);
+        self.disowned.remove(key);
         self.taken.remove(key);
         self.waiting.retain(|(waiting, _)| waiting != key);
     }
@@ -122,11 +152,17 @@ impl Inner {
 
     /// An attempt that waits for its turn is killed. False: it does not wait.
     pub(super) fn gives_turn_up(&self, key: &AttemptKey, why: &Exit) -> bool {
-        let waits = self.state().attempts.get(key).is_some_and(|attempt| matches!(attempt.at, Progressed::Held));
-        if waits {
-            self.done(key.clone(), Outcome::bare(why.clone(), super::wall()));
-        }
-        waits
+        let Some(outcome) = self.state().give_turn_up(key, why) else { return false };
+        (self.events)(ExecutorEvent::Ended { key: key.clone(), outcome });
+        true
+    }
+
+    /// Nobody will say what it declares.
+    pub(super) fn disown(&self, key: &AttemptKey) {
+        let mut state = self.state();
+        state.turns.disown(key);
+        let next = state.turns.next();
+        self.begin(&mut state, next);
     }
 
     /// An attempt is over, and what was laid for it is away.
@@ -148,6 +184,16 @@ impl Inner {
                 self.job(super::Job::Stage(key));
             }
         }
+    }
+}
+
+impl State {
+    /// Under one lock: between a look and an end its turn could come.
+    fn give_turn_up(&mut self, key: &AttemptKey, why: &Exit) -> Option<Outcome> {
+        let attempt = self.attempts.get_mut(key).filter(|attempt| matches!(attempt.at, Progressed::Held))?;
+        let outcome = Outcome::bare(why.clone(), super::wall());
+        attempt.at = Progressed::Done(Box::new(outcome.clone()));
+        Some(outcome)
     }
 }
 
@@ -237,5 +283,21 @@ mod tests {
         assert_eq!(begun(&mut turns), NOBODY);
         assert_eq!(leave(&mut turns, 2), [4]);
         assert_eq!(leave(&mut turns, 1), [3]);
+    }
+
+    #[test]
+    fn nobody_waits_for_one_of_whom_nobody_will_tell() {
+        let mut turns = Turns::default();
+        turns.meet([key(1)].into());
+        assert_eq!(ask(&mut turns, 2, &["/a"]), NOBODY);
+        turns.disown(&key(1));
+        assert_eq!(begun(&mut turns), [2]);
+        assert!(turns.unheeded().is_some_and(|text| text.contains("tasks of r ")));
+        // Its run could be read after all.
+        turns.runs(key(1), vec!["/b".into()]);
+        assert_eq!((turns.unheeded(), ask(&mut turns, 3, &["/b"])), (None, NOBODY.to_vec()));
+        // One that has begun is no stranger.
+        turns.disown(&key(2));
+        assert_eq!(turns.unheeded(), None);
     }
 }

@@ -13,6 +13,7 @@ pub const TESTS: &[Test] = &[
     ("without_namespaces_one_that_waits_is_cancelled", without_namespaces_one_that_waits_is_cancelled),
     ("without_namespaces_one_without_a_place_holds_up_nobody", without_namespaces_one_without_a_place_holds_up_nobody),
     ("without_namespaces_turns_outlive_the_holder", without_namespaces_turns_outlive_the_holder),
+    ("without_namespaces_nobody_waits_for_a_run_that_cannot_be_read", nobody_waits_for_a_run_that_cannot_be_read),
 ];
 
 fn without_namespaces_standard_runs_as_trusted() {
@@ -159,4 +160,30 @@ fn without_namespaces_turns_outlive_the_holder() {
     go(&world, "first");
     ends(&mut world, &first, "first");
     ends(&mut world, &second, "second");
+}
+
+fn nobody_waits_for_a_run_that_cannot_be_read() {
+    if !is_without("namespaces", "without_namespaces_nobody_waits_for_a_run_that_cannot_be_read") {
+        return;
+    }
+    let mut world = World::new();
+    let (first, second) = (writer(&mut world, "first", "shared"), writer(&mut world, "second", "elsewhere"));
+    world.launch(&first);
+    until("the first", || is_here(&world, "first"));
+    world.close();
+    world.open();
+    world.launch(&second);
+    settle(&mut world);
+    assert!(!is_here(&world, "second"), "the new holder has not been told what the first declares");
+    world.local().disown(&first.key);
+    until("the second", || is_here(&world, "second"));
+    go(&world, "second");
+    ends(&mut world, &second, "second");
+    let told =
+        |event: &ExecutorEvent| matches!(event, ExecutorEvent::Notice { text, .. } if text.contains("cannot be read"));
+    assert!(world.seen().iter().any(told), "{:?}", world.seen());
+    // What it ends with is kept for whoever can read its run.
+    go(&world, "first");
+    world.launch(&first);
+    ends(&mut world, &first, "first");
 }
