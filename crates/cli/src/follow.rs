@@ -177,14 +177,18 @@ impl Followed<'_> {
     }
 }
 
-/// The Workflow object on standard output, if anybody reads it.
+/// The Workflow object on standard output, if anybody reads it. JSON is written as it is made: it may be long.
 pub fn print_object(history: &History, output: Output) -> Result<(), Fault> {
     let object = views::workflow(history).ok_or_else(|| Fault::machine("the run has no events yet"))?;
-    let text = match output {
-        Output::Json => serde_json::to_string_pretty(&object).map(|text| text + "\n"),
-        Output::Yaml => serde_json::to_value(&object).map(|value| yaml::to_yaml(&value)),
+    let mut out = io::BufWriter::with_capacity(64 << 10, io::stdout().lock());
+    let written = match output {
+        Output::Json => serde_json::to_writer_pretty(&mut out, &object).map_err(io::Error::from),
+        Output::Yaml => {
+            let value = serde_json::to_value(&object).map_err(Fault::machine)?;
+            out.write_all(yaml::to_yaml(&value).trim_end_matches('\n').as_bytes())
+        }
     };
-    unread(io::stdout().write_all(text.map_err(Fault::machine)?.as_bytes()))?;
+    unread(written.and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush()))?;
     Ok(())
 }
 

@@ -30,7 +30,11 @@ impl State {
         same("wanting", &self.wanting, &self.waiting(ids().filter(|id| self.wants_try(*id))))?;
         let called = self.calls.iter().map(|((_, name, counter), (_, child))| (*child, (name.clone(), *counter)));
         same("called", &self.called, &called.collect())?;
-        ids().try_for_each(|id| self.check_node(id))
+        let mut held: Vec<Vec<NodeId>> = alloc::vec![Vec::new(); self.nodes.len()];
+        for (id, container) in ids().filter_map(|id| Some((id, self.container(id)?))) {
+            held[container.index()].push(id);
+        }
+        ids().try_for_each(|id| self.check_node(id, &held[id.index()]))
     }
 
     fn back_off(&self, id: NodeId) -> Option<Time> {
@@ -104,7 +108,8 @@ impl State {
         more && !node.phase.is_fulfilled()
     }
 
-    fn check_node(&self, id: NodeId) -> Result<(), String> {
+    /// `children`: the nodes whose container it is.
+    fn check_node(&self, id: NodeId, children: &[NodeId]) -> Result<(), String> {
         let node = self.node(id);
         let at = |what: &str| format!("{what} of node {} ({})", id.0, self.name(id));
         if let Some(container) = self.container(id)
@@ -113,18 +118,17 @@ impl State {
             return Err(format!("{}: {}", at("container"), container.0));
         }
         same(&at("ended_at"), &node.ended_at.is_some(), &node.phase.is_fulfilled())?;
-        let below =
-            || (id.0 + 1..self.nodes.len() as u32).map(NodeId).filter(|child| self.container(*child) == Some(id));
+        if let Some(boundary) = node.boundary {
+            same(&at("depth"), &node.depth, &(self.node(boundary).depth + 1))?;
+        }
         match &node.body {
             Body::Steps(steps) => {
                 same(&at("tally"), &steps.tally, &self.recount(id, &steps.groups))?;
-                same(&at("groups"), &steps.groups, &below().collect())
+                same(&at("groups"), &steps.groups.as_slice(), &children)
             }
-            Body::Retry(retry) => same(&at("tries"), &retry.tries, &below().collect()),
-            Body::StepGroup(group) | Body::TaskGroup(group) => {
-                self.check_group(id, group, &below().collect::<Vec<_>>(), &at)
-            }
-            Body::Dag(dag) => self.check_dag(id, dag, &below().collect::<Vec<_>>(), &at),
+            Body::Retry(retry) => same(&at("tries"), &retry.tries.as_slice(), &children),
+            Body::StepGroup(group) | Body::TaskGroup(group) => self.check_group(id, group, children, &at),
+            Body::Dag(dag) => self.check_dag(id, dag, children, &at),
             Body::Leaf(attempt) => {
                 same(&at("timeout"), &attempt.timeout, &self.timeout_of_waiting(id))?;
                 same(&at("open_calls"), &attempt.open_calls, &self.open_calls(id))

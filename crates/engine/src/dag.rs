@@ -70,7 +70,7 @@ fn due<'a>(state: &'a State, dag: NodeId, task: u32) -> Option<Due<'a>> {
         reach: Reach::Ancestors(task),
         place,
         site,
-        prefix: state.name(dag),
+        prefix: state.prefix(dag),
         item: None,
     })
 }

@@ -3,6 +3,7 @@
 
 use crate::calls;
 use crate::draft::Draft;
+use crate::invoke;
 use crate::reopen;
 use crate::reports;
 use crate::sites;
@@ -48,11 +49,22 @@ pub fn decide(draft: &mut Draft<'_>, stamped: &Stamped) -> Result<(), Refusal> {
 /// Follows every end to its container until nothing moves.
 fn cascade(draft: &mut Draft<'_>) {
     loop {
+        enter(draft);
         while let Some(id) = draft.ended.pop_front() {
             ended(draft, id);
+            enter(draft);
         }
         if !fill(draft) {
             return;
+        }
+    }
+}
+
+/// Enters the boundaries that were nested too deeply to be entered at once.
+fn enter(draft: &mut Draft<'_>) {
+    while let Some(boundary) = draft.unentered.pop_front() {
+        if !draft.state().node(boundary).phase.is_fulfilled() {
+            invoke::enter(draft, boundary);
         }
     }
 }
@@ -110,7 +122,7 @@ fn fill(draft: &mut Draft<'_>) -> bool {
         go_on(draft, None, sites::run_has_room);
     }
     // A call site that may start no more ends its group instead.
-    draft.state().nodes.len() > before || !draft.ended.is_empty()
+    draft.state().nodes.len() > before || !draft.ended.is_empty() || !draft.unentered.is_empty()
 }
 
 /// Follows Retry nodes whose next try waits for room, of one boundary or of the run, in their order, as far as there is room.

@@ -18,6 +18,10 @@ pub struct Draft<'a> {
     commands: Vec<Held>,
     /// Nodes whose end their container has not looked at yet.
     pub(crate) ended: VecDeque<NodeId>,
+    /// Boundaries that have a node and whose call sites nobody has looked at yet.
+    pub(crate) unentered: VecDeque<NodeId>,
+    /// How many boundaries are being entered, one from within the other.
+    pub(crate) nesting: u32,
     /// Whether the run's own limit had no room at any moment of the draft: only then somebody waits for it.
     pub(crate) was_full: bool,
 }
@@ -42,7 +46,8 @@ impl<'a> Draft<'a> {
     pub fn new(state: &'a mut State, at: Time) -> Self {
         let at = at.max(state.now);
         let was_full = !sites::run_has_room(state);
-        Self { state, at, events: Vec::new(), commands: Vec::new(), ended: VecDeque::new(), was_full }
+        let (events, commands, ended, unentered) = Default::default();
+        Self { state, at, events, commands, ended, unentered, nesting: 0, was_full }
     }
 
     pub fn state(&self) -> &State {

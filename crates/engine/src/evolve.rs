@@ -9,6 +9,7 @@ use crate::results;
 use crate::scope::Scope;
 use crate::state::{Attempt, Body, DagBody, GroupBody, Names, Node, SiteBody, State, Tally};
 use crate::targets;
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use model::event::{AttemptEnded, LoopOpened, NodeAdded, NodeEnded, Recorded, Site};
@@ -95,9 +96,9 @@ fn node_added(state: &mut State, added: &NodeAdded, at: Time) {
     let fulfilled = added.phase.is_fulfilled();
     let is_leaf = added.kind == NodeKind::Pod;
     let computed = state.names_of_item(added.boundary, &added.place, added.site);
-    let says = |(prefix, own): (NodeId, alloc::string::String)| {
+    let says = |(prefix, own): (Cow<'_, str>, alloc::string::String)| {
         let before = added.name.strip_suffix(own.as_str()).and_then(|name| name.strip_suffix('.'));
-        own == added.display_name && before == Some(&*state.name(prefix))
+        own == added.display_name && before == Some(&*prefix)
     };
     let own = !computed.is_some_and(says);
     let names = || Names { name: added.name.as_str().into(), display_name: added.display_name.as_str().into() };
@@ -111,6 +112,7 @@ fn node_added(state: &mut State, added: &NodeAdded, at: Time) {
         message: added.message.as_str().into(),
         template: added.template,
         boundary: added.boundary,
+        depth: added.boundary.map_or(0, |boundary| state.node(boundary).depth + 1),
         place: added.place.clone(),
         site: added.site,
         inputs: state.last.inputs.clone(),

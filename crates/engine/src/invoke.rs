@@ -5,7 +5,7 @@ use crate::arguments::{self, Given};
 use crate::draft::Draft;
 use crate::leaf;
 use crate::scope::{Scope, Strictness, resolve};
-use crate::state::State;
+use crate::state::{Body, State};
 use crate::{dag, retries, steps};
 use alloc::boxed::Box;
 use alloc::format;
@@ -75,9 +75,9 @@ pub(crate) fn bind(
     Ok(inputs)
 }
 
-/// How many boundaries lie above a node.
+/// How many boundaries lie above what is called in this one.
 pub(crate) fn depth(state: &State, boundary: Option<NodeId>) -> u32 {
-    core::iter::successors(boundary, |id| state.node(*id).boundary).count() as u32
+    boundary.map_or(0, |boundary| state.node(boundary).depth + 1)
 }
 
 /// Adds a node that never runs.
@@ -120,12 +120,28 @@ pub(crate) fn add_body(draft: &mut Draft<'_>, call: Call, inputs: Inputs) -> Nod
         None => (NodeKind::Skipped, Phase::Error, missing("")),
     };
     let id = add(draft, call, kind, phase, message, inputs);
-    match kind {
-        NodeKind::Steps => steps::next_group(draft, id),
-        NodeKind::Dag => dag::advance(draft, id),
-        _ => {}
+    if matches!(kind, NodeKind::Steps | NodeKind::Dag) {
+        if draft.nesting < NESTING_MAX {
+            draft.nesting += 1;
+            enter(draft, id);
+            draft.nesting -= 1;
+        } else {
+            draft.unentered.push_back(id);
+        }
     }
     id
+}
+
+/// Boundaries that are entered from within one another, on the stack; those deeper inside wait until these are left.
+const NESTING_MAX: u32 = limits::WHOLE_NAMES_DEPTH_MAX;
+
+/// Starts the first of a boundary's call sites.
+pub(crate) fn enter(draft: &mut Draft<'_>, boundary: NodeId) {
+    match &draft.state().node(boundary).body {
+        Body::Steps(steps) if steps.groups.is_empty() => steps::next_group(draft, boundary),
+        Body::Dag(_) => dag::advance(draft, boundary),
+        _ => {}
+    }
 }
 
 pub(crate) fn add(

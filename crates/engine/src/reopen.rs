@@ -11,7 +11,7 @@ use crate::retries;
 use crate::state::{Body, Node, State};
 use crate::steps;
 use alloc::boxed::Box;
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -111,6 +111,8 @@ struct Choice<'a> {
     wish: &'a Reopen,
     open: Vec<NodeId>,
     reset: Vec<Reset>,
+    /// What becomes of the nodes that were looked into.
+    fates: BTreeMap<NodeId, Fate>,
     /// Redundant: the nodes of `reset`.
     known: BTreeSet<NodeId>,
     /// Leaves and the attempts whose files they are collected from.
@@ -136,8 +138,8 @@ impl<'a> Choice<'a> {
         record.plan = wish.plan.clone();
         let mut next = state.clone();
         lay_plan(&mut next, record);
-        let (open, reset, known, collect, again, gone) = Default::default();
-        Self { state, next, wish, open, reset, known, collect, again, changed: 0, gone }
+        let (open, reset, fates, known, collect, again, gone) = Default::default();
+        Self { state, next, wish, open, reset, fates, known, collect, again, changed: 0, gone }
     }
 
     /// Whether there is a reason to go on at all.
@@ -154,7 +156,34 @@ impl<'a> Choice<'a> {
         Err(Refusal::NothingToCollect(why))
     }
 
-    fn visit(&mut self, id: NodeId) -> Fate {
+    /// Decides for everything below a node. Without the stack: recursions are deep.
+    fn visit(&mut self, top: NodeId) {
+        let mut stack = alloc::vec![top];
+        let mut order = Vec::new();
+        while let Some(id) = stack.pop() {
+            order.push(id);
+            stack.extend(self.looked_into(id));
+        }
+        for id in order.into_iter().rev() {
+            let fate = self.fate(id);
+            self.fates.insert(id, fate);
+        }
+    }
+
+    /// The nodes that decide what becomes of a node.
+    fn looked_into(&self, id: NodeId) -> Vec<NodeId> {
+        let node = self.state.node(id);
+        match (node.phase, node.kind) {
+            (Phase::Succeeded | Phase::Skipped | Phase::Omitted, _) => Vec::new(),
+            (_, NodeKind::Retry) => {
+                let last = children(&node.body).pop();
+                last.into_iter().filter(|last| self.state.node(*last).kind != NodeKind::Pod).collect()
+            }
+            _ => children(&node.body),
+        }
+    }
+
+    fn fate(&mut self, id: NodeId) -> Fate {
         let node = self.state.node(id);
         let fate = match (node.phase, node.kind) {
             (Phase::Succeeded | Phase::Skipped, _) => return Fate::Stays,
@@ -202,12 +231,12 @@ impl<'a> Choice<'a> {
         let tries = children(&self.state.node(id).body);
         let Some(last) = tries.last().copied() else { return self.run_again(id, "it failed") };
         if self.state.node(last).kind != NodeKind::Pod {
-            let fate = self.visit(last);
+            let fate = self.known_fate(last);
             return if fate == Fate::Opens { fate } else { self.forget_tries(id, &tries) };
         }
         let collected = self.collect.len();
         let before = self.reset.len();
-        self.visit(last);
+        self.fate(last);
         if self.collect.len() > collected {
             return Fate::Opens;
         }
@@ -230,13 +259,18 @@ impl<'a> Choice<'a> {
     }
 
     fn container(&mut self, id: NodeId) -> Fate {
-        let moved =
-            children(&self.state.node(id).body).into_iter().filter(|child| self.visit(*child) != Fate::Stays).count();
+        let moves = |child: &NodeId| self.known_fate(*child) != Fate::Stays;
+        let moved = children(&self.state.node(id).body).iter().filter(|child| moves(child)).count();
         // It failed by itself, before its steps could.
         if moved == 0 && self.state.node(id).kind == NodeKind::StepGroup {
             return self.reset(id, "its references did not resolve");
         }
         Fate::Opens
+    }
+
+    /// What becomes of a node that was looked into.
+    fn known_fate(&self, id: NodeId) -> Fate {
+        self.fates.get(&id).copied().unwrap_or(Fate::Stays)
     }
 
     /// The node and all that it holds.

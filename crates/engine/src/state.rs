@@ -14,7 +14,7 @@ use model::event::{Items, Placement, Site};
 use model::input::{Epoch, Shutdown};
 use model::node::{Inputs, NamedArtifact};
 use model::plan::{Body as PlanBody, Dag, Plan, Task, Template};
-use model::{ArtifactRef, NodeId, NodeKind, Outputs, Phase, RunPhase, RunRecord, TemplateId, Time};
+use model::{ArtifactRef, NodeId, NodeKind, Outputs, Phase, RunPhase, RunRecord, TemplateId, Time, limits};
 
 /// One run in memory. Empty (`record` is `None`) until `RunCreated`.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -92,6 +92,8 @@ pub struct Node {
     pub template: Option<TemplateId>,
     /// The steps or DAG node in whose template the call site stands.
     pub boundary: Option<NodeId>,
+    /// How many boundaries lie above it.
+    pub depth: u32,
     pub place: Placement,
     pub site: Option<Site>,
     pub inputs: Arc<Inputs>,
@@ -222,9 +224,18 @@ impl State {
             Some(names) => Cow::Borrowed(&names.name),
             None => {
                 let names = self.names_of_item(node.boundary, &node.place, node.site);
-                names.map_or(Cow::Borrowed(""), |(prefix, own)| Cow::Owned(format!("{}.{own}", self.name(prefix))))
+                names.map_or(Cow::Borrowed(""), |(prefix, own)| Cow::Owned(format!("{prefix}.{own}")))
             }
         }
+    }
+
+    /// What the names of all begin with that is called in a boundary: its own name. Deeper than upstream goes, it is named by its
+    /// number instead of the path to it: `wf...1234`. (No name of a call site begins with a dot.)
+    pub(crate) fn prefix(&self, boundary: NodeId) -> Cow<'_, str> {
+        if self.node(boundary).depth < limits::WHOLE_NAMES_DEPTH_MAX {
+            return self.name(boundary);
+        }
+        Cow::Owned(format!("{}...{}", self.name(NodeId::ROOT), boundary.0))
     }
 
     pub(crate) fn display_name(&self, id: NodeId) -> Cow<'_, str> {
@@ -238,17 +249,17 @@ impl State {
         }
     }
 
-    /// What a child of a loop is called: the node whose name stands before its own, and its own.
+    /// What a child of a loop is called: what stands before its own name, and that.
     pub(crate) fn names_of_item(
         &self,
         boundary: Option<NodeId>,
         place: &Placement,
         site: Option<Site>,
-    ) -> Option<(NodeId, String)> {
+    ) -> Option<(Cow<'_, str>, String)> {
         let (Placement::Under(container), boundary, site) = (place, boundary?, site?) else { return None };
         let (group, prefix) = match &self.node(*container).body {
-            Body::StepGroup(group) => (group.sites.get(site.task as usize)?, *container),
-            Body::TaskGroup(group) => (group.sites.first()?, boundary),
+            Body::StepGroup(group) => (group.sites.get(site.task as usize)?, self.name(*container)),
+            Body::TaskGroup(group) => (group.sites.first()?, self.prefix(boundary)),
             _ => return None,
         };
         let (items, index) = (group.items.as_deref()?, site.item?);

@@ -37,7 +37,7 @@ pub(crate) fn next_group(draft: &mut Draft<'_>, steps: NodeId) {
         None => Placement::Under(steps),
     };
     let call = Call {
-        name: format!("{}[{index}]", state.name(steps)),
+        name: format!("{}[{index}]", state.prefix(steps)),
         display_name: format!("[{index}]"),
         template: None,
         boundary: Some(steps),

@@ -1,7 +1,10 @@
 //! Every limit of the product, by name. A limit is an error with a remedy, never an abort.
 
-/// Nesting of templates (upstream's `maxRecursionDepth`).
-pub const TEMPLATE_DEPTH_MAX: u32 = 100;
+/// Nesting of templates (upstream's `maxRecursionDepth` is 100): so deep that a loop may be written as a template that calls itself.
+pub const TEMPLATE_DEPTH_MAX: u32 = 20_000;
+/// Nodes that are nested deeper than upstream admits have short names: with the whole path in each, the names of a run would grow with
+/// the square of its depth.
+pub const WHOLE_NAMES_DEPTH_MAX: u32 = 100;
 /// A declared value of one node, bytes. Beyond it: use an artifact.
 pub const VALUE_BYTES_MAX: usize = 1_000_000;
 /// `outputs.result`: the last bytes of standard output that are kept (upstream: 256 KiB).

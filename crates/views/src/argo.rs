@@ -19,12 +19,12 @@ use serde::Serialize;
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Workflow {
+pub struct Workflow<'a> {
     pub api_version: &'static str,
     pub kind: &'static str,
     pub metadata: Metadata,
     pub spec: Spec,
-    pub status: Status,
+    pub status: Status<'a>,
 }
 
 #[derive(Debug, Serialize)]
@@ -56,7 +56,7 @@ pub struct Parameters {
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Status {
+pub struct Status<'a> {
     pub phase: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub message: String,
@@ -66,7 +66,26 @@ pub struct Status {
     pub progress: String,
     #[serde(skip_serializing_if = "ArgoOutputs::is_empty")]
     pub outputs: ArgoOutputs,
-    pub nodes: BTreeMap<String, ArgoNode>,
+    pub nodes: Nodes<'a>,
+}
+
+/// The nodes by their ids: each is made while it is written, and let go again. There may be hundreds of thousands.
+#[derive(Debug)]
+pub struct Nodes<'a> {
+    history: &'a History,
+    run: &'a str,
+    /// What stands behind `local/`.
+    scope: &'a str,
+    edges: Edges,
+    progress: Vec<progress::Progress>,
+    /// In the order of their ids; of several with the same, the last.
+    order: Vec<NodeId>,
+}
+
+impl Serialize for Nodes<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.order.iter().map(|id| (self.id(*id), self.node(self.history.node(*id)))))
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -187,7 +206,7 @@ impl ArgoOutputs {
 }
 
 /// The Workflow object of a run; `None` before it was created.
-pub fn workflow(history: &History) -> Option<Workflow> {
+pub fn workflow(history: &History) -> Option<Workflow<'_>> {
     let record = history.record.as_deref()?;
     let plan = &record.plan;
     let mut labels = plan.metadata.labels.clone();
@@ -199,13 +218,6 @@ pub fn workflow(history: &History) -> Option<Workflow> {
     if history.ended_at.is_some() {
         labels.insert("workflows.argoproj.io/completed".into(), "true".into());
     }
-    let edges = Edges::of(history);
-    let progress = progress::of_nodes(history, &edges);
-    let names = Names { run: &record.name, scope: if plan.by_reference { "" } else { &record.name }, history };
-    let nodes = history.current().map(|node| {
-        let view = names.node(node, &edges, progress[node.id.index()]);
-        (view.id.clone(), view)
-    });
     Some(Workflow {
         api_version: "argoproj.io/v1alpha1",
         kind: "Workflow",
@@ -231,7 +243,7 @@ pub fn workflow(history: &History) -> Option<Workflow> {
                 format!("{done}/{all}")
             },
             outputs: outputs(&history.globals),
-            nodes: nodes.collect(),
+            nodes: Nodes::of(history, &record.name, if plan.by_reference { "" } else { &record.name }),
         },
     })
 }
@@ -250,14 +262,15 @@ fn text((done, all): progress::Progress) -> Option<String> {
     (all > 0).then(|| format!("{done}/{all}"))
 }
 
-struct Names<'a> {
-    run: &'a str,
-    /// What stands behind `local/`.
-    scope: &'a str,
-    history: &'a History,
-}
+impl<'a> Nodes<'a> {
+    fn of(history: &'a History, run: &'a str, scope: &'a str) -> Self {
+        let edges = Edges::of(history);
+        let progress = progress::of_nodes(history, &edges);
+        let ids: BTreeMap<String, NodeId> =
+            history.current().map(|node| (argo_node_id(run, &node.name), node.id)).collect();
+        Self { history, run, scope, edges, progress, order: ids.into_values().collect() }
+    }
 
-impl Names<'_> {
     fn id(&self, id: NodeId) -> String {
         argo_node_id(self.run, &self.history.node(id).name)
     }
@@ -266,7 +279,7 @@ impl Names<'_> {
         ids.iter().map(|id| self.id(*id)).collect()
     }
 
-    fn node(&self, node: &NodeView, edges: &Edges, progress: progress::Progress) -> ArgoNode {
+    fn node(&self, node: &NodeView) -> ArgoNode {
         let template = self.history.template(node);
         let boundary = node.boundary.and_then(|id| self.history.template(self.history.node(id)));
         let own = template.map_or(&Scope::Local, |template| &template.scope);
@@ -298,11 +311,11 @@ impl Names<'_> {
             template_ref,
             template_scope,
             boundary_id: node.boundary.map(|id| self.id(id)),
-            children: self.ids(&edges.children[node.id.index()]),
-            outbound_nodes: self.ids(&edges.outbound[node.id.index()]),
+            children: self.ids(&self.edges.children[node.id.index()]),
+            outbound_nodes: self.ids(&self.edges.outbound(self.history, node)),
             inputs: inputs(&node.inputs),
             outputs: outputs(&node.outputs),
-            progress: text(progress),
+            progress: text(self.progress[node.id.index()]),
             started_at: node.started_at.map(rfc3339),
             finished_at: node.ended_at.map(rfc3339),
             node_flag: node.retried.then_some(NodeFlag { retried: true }),

@@ -56,14 +56,23 @@ pub fn run(args: &ExplainArgs, place: &Place) -> Done {
     let names = Names::of(&history);
     let waiting = waiting(&runs, place, &state);
     let mut waits = false;
+    // Of a template that calls itself every level waits for the next one, or failed with it.
+    let mut following = 0;
     for id in &wanted {
         let reason = engine::explain(&state, *id);
+        following += usize::from(follows(&history, *id, &reason));
+        if following > FOLLOWING_MAX && follows(&history, *id, &reason) {
+            continue;
+        }
         waits |= matches!(reason, Reason::WaitsForPlace(_));
         let line = match waiting.get(id).filter(|_| matches!(reason, Reason::WaitsForPlace(_))) {
             Some(why) => format!("{}: waits for a place: {why}", history.node(*id).name),
             None => reason.line(&history.node(*id).name),
         };
         writeln!(out, "{}", plain(&names.tell(&line)))?;
+    }
+    if following > FOLLOWING_MAX {
+        writeln!(out, "and {} more, for what is in them", following - FOLLOWING_MAX)?;
     }
     if waits && history.ended_at.is_none() {
         for line in places(&runs, place)? {
@@ -75,6 +84,17 @@ pub fn run(args: &ExplainArgs, place: &Place) -> Done {
         writeln!(out, "{}: ended {phase}; no node failed or waits", history.name())?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Nodes that are told of though their reason is that of another node.
+const FOLLOWING_MAX: usize = 40;
+
+fn follows(history: &History, id: NodeId, reason: &Reason) -> bool {
+    match reason {
+        Reason::WaitsForChildren(..) => true,
+        Reason::Ended(_, message) => !history.node(id).is_leaf() && message.starts_with("child '"),
+        _ => false,
+    }
 }
 
 /// What each node that waits for a place asks for, and who has it; nothing where no holder says so.

@@ -1,5 +1,6 @@
 //! What people see: one file a form.
 
+pub mod depths;
 pub mod plain;
 pub mod progress;
 pub mod summary;

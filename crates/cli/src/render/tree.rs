@@ -1,6 +1,7 @@
-//! The tree of a run's nodes as lines: step groups are dissolved, long loops are counted.
+//! The tree of a run's nodes as lines: step groups are dissolved, long loops and what lies very deep are counted.
 //! It must never cost more for a large run than what changed: `Index` is kept up beside the history.
 
+use super::depths::{Deep, Depths};
 use super::plain::plain;
 use super::time::duration;
 use super::used::used;
@@ -18,6 +19,7 @@ const SHOWN_MAX: usize = 3;
 pub struct Index {
     nodes: Vec<Below>,
     phases: Vec<Phase>,
+    depths: Depths,
     /// As the history's.
     reopened: u32,
 }
@@ -65,6 +67,7 @@ impl Index {
         for node in history.nodes.iter().skip(self.nodes.len()) {
             self.nodes.push(Below::default());
             self.phases.push(Phase::Pending);
+            self.depths.add(history, node);
             if let Some(parent) = history.container(node).filter(|_| !node.is_reset) {
                 let below = &mut self.nodes[parent.index()];
                 below.children.push(node.id);
@@ -84,6 +87,7 @@ impl Index {
         if before == node.phase || !node.phase.is_fulfilled() {
             return;
         }
+        self.depths.ended(node);
         let Some(parent) = history.container(node).filter(|_| !node.is_reset) else { return };
         let below = &mut self.nodes[parent.index()];
         below.active.remove(&node.id);
@@ -118,13 +122,22 @@ impl Drawing<'_> {
         let Self { history, index, look, .. } = self;
         let node = history.node(id);
         out.push(format!("{lead}{}", self.line(node)));
-        let rows = if is_open(node, look.detail) { rows(history, index, id, look.detail) } else { Vec::new() };
+        let rows = match index.depths.below(id) {
+            _ if !is_open(node, look.detail) => Vec::new(),
+            Some(deep) => deep_rows(history, &index.depths, id, deep, look.detail),
+            None => rows(history, index, id, look.detail),
+        };
         let count = rows.len();
         for (at, row) in rows.into_iter().enumerate() {
             let (tick, stem) = if at + 1 == count { ("└─ ", "   ") } else { ("├─ ", "│  ") };
             let (tick, stem) = (format!("{below}{tick}"), format!("{below}{stem}"));
             match row {
                 Row::Node(child) => self.branch(child, &tick, &stem, out),
+                Row::Deep(child) => {
+                    let level = format!("{}:", index.depths.level(child));
+                    let line = self.line(history.node(child));
+                    out.push(format!("{tick}{} {line}", paint(look.color, "2", &level)));
+                }
                 Row::Count(text) => out.push(format!("{tick}{}", paint(look.color, "2", &text))),
             }
         }
@@ -169,6 +182,8 @@ fn is_open(node: &NodeView, detail: Detail) -> bool {
 /// What stands below a node: nodes, and counts of what is not shown.
 enum Row {
     Node(NodeId),
+    /// One that lies further below, with its level; not opened.
+    Deep(NodeId),
     Count(String),
 }
 
@@ -178,7 +193,7 @@ fn rows(history: &History, index: &Index, id: NodeId, detail: Detail) -> Vec<Row
     if detail == Detail::Open {
         let is_done = |row: &Row| match row {
             Row::Node(id) => matches!(history.node(*id).phase, Phase::Succeeded | Phase::Skipped | Phase::Omitted),
-            Row::Count(_) => false,
+            Row::Deep(_) | Row::Count(_) => false,
         };
         let before = rows.len();
         rows.retain(|row| !is_done(row));
@@ -187,6 +202,29 @@ fn rows(history: &History, index: &Index, id: NodeId, detail: Detail) -> Vec<Row
         }
     }
     rows
+}
+
+/// What stands for everything below a node where that lies too deep to be indented: how much it is, and what runs or failed of it.
+fn deep_rows(history: &History, depths: &Depths, id: NodeId, deep: &Deep, detail: Detail) -> Vec<Row> {
+    if detail == Detail::All {
+        let is_shown = |node: &&NodeView| depths.top_of(node.id) == Some(id) && node.kind != NodeKind::StepGroup;
+        return history.current().filter(is_shown).map(|node| Row::Deep(node.id)).collect();
+    }
+    let counts = told(&[
+        (deep.succeeded as usize, "succeeded"),
+        (deep.failed.len(), "failed"),
+        (deep.skipped as usize, "skipped"),
+        (deep.active.len(), "under way"),
+    ]);
+    let running = deep.active.iter().filter(|id| history.node(**id).phase == Phase::Running);
+    let mut rows = vec![Row::Count(format!("… {} levels below: {counts}", deep.levels))];
+    rows.extend(deep.failed.iter().take(SHOWN_MAX).chain(running.take(SHOWN_MAX)).map(|id| Row::Deep(*id)));
+    rows
+}
+
+fn told(counts: &[(usize, &str)]) -> String {
+    let told: Vec<String> = counts.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
+    told.join(", ")
 }
 
 /// The children; those of step groups stand in the place of their group.
@@ -219,12 +257,12 @@ fn count(history: &History, below: &Below, id: NodeId) -> String {
         (below.skipped as usize, "skipped"),
         (below.active.len(), "under way"),
     ];
-    let told: Vec<String> = counts.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
+    let told = told(&counts);
     let first = below.children.first().map_or("", |id| &*history.node(*id).display_name);
     let name = plain(first.split_once('(').map_or(first, |(name, _)| name));
     let items = history.node(id).items as usize;
     let of = if items > below.children.len() { format!(" of {items}") } else { String::new() };
-    format!("{name} × {}: {}{of}", below.children.len(), told.join(", "))
+    format!("{name} × {}: {told}{of}", below.children.len())
 }
 
 /// How long a node ran, or runs.
@@ -334,6 +372,50 @@ mod tests {
         );
         assert_eq!(drawn(&run(20), Detail::All).len(), 22);
         assert_eq!(drawn(&run(5), Detail::Loops).len(), 7);
+    }
+
+    /// Steps that call themselves so often; each level has a task before that, which succeeded, and the last one runs.
+    fn recursion(levels: u32) -> Vec<Recorded> {
+        let under = |id| Placement::Under(NodeId(id));
+        let mut events = vec![added(0, "r", NodeKind::Steps, Placement::Root, Phase::Running)];
+        for level in 0..levels {
+            let at = 4 * level;
+            events.push(added(at + 1, "[0]", NodeKind::StepGroup, under(at), Phase::Running));
+            events.push(added(at + 2, "do", NodeKind::Pod, under(at + 1), Phase::Running));
+            if level + 1 < levels {
+                events.push(ended(at + 2, Phase::Succeeded));
+                let after = Placement::After(vec![NodeId(at + 1)]);
+                let mut group = added(at + 3, "[1]", NodeKind::StepGroup, after, Phase::Running);
+                let Event::NodeAdded(added_group) = &mut group.event else { panic!("a node") };
+                added_group.boundary = Some(NodeId(at));
+                events.push(group);
+                events.push(added(at + 4, "again", NodeKind::Steps, under(at + 3), Phase::Running));
+            }
+        }
+        events
+    }
+
+    #[test]
+    fn ten_thousand_levels_are_told_in_a_few_lines_and_all_of_them_without_indentation() {
+        let events = recursion(10_000);
+        let shown = drawn(&events, Detail::Loops);
+        assert_eq!(shown.len(), 2 * 16 + 3);
+        let stem = " ".repeat(3 * 15);
+        assert_eq!(
+            shown[31..],
+            [
+                format!("{stem}├─ ✔ do"),
+                format!("{stem}└─ ● again"),
+                format!("{stem}   ├─ … 9984 levels below: 9983 succeeded, 1 under way"),
+                format!("{stem}   └─ 10000: ● do"),
+            ]
+        );
+        let all = drawn(&events, Detail::All);
+        assert_eq!(all.len(), 20_000);
+        assert!(all.iter().all(|line| line.chars().count() < 80));
+        // A few levels more than that are indented.
+        let few = drawn(&recursion(24), Detail::Loops);
+        assert_eq!((few.len(), few[47].trim_start()), (48, "└─ ● do"));
     }
 
     #[test]

@@ -84,6 +84,62 @@ fn a_loop_of_a_million_items_begins_at_once_and_does_not_fill_the_memory() {
     assert_eq!(going.end(), 1);
 }
 
+/// Counts down from 10,000, a level for each; every hundredth has a task.
+const COUNTDOWN: &str = "
+apiVersion: argoproj.io/v1alpha1
+kind: Workflow
+metadata: {generateName: countdown-}
+spec:
+  entrypoint: countdown
+  arguments: {parameters: [{name: from, value: '10000'}, {name: fails-at, value: '0'}]}
+  templates:
+  - name: countdown
+    inputs: {parameters: [{name: left, value: '{{workflow.parameters.from}}'}]}
+    steps:
+    - - name: work
+        template: work
+        when: '{{=asInt(inputs.parameters.left) % 100 == 0}}'
+        arguments: {parameters: [{name: left, value: '{{inputs.parameters.left}}'}]}
+    - - name: again
+        template: countdown
+        when: '{{inputs.parameters.left}} > 1'
+        arguments: {parameters: [{name: left, value: '{{=asInt(inputs.parameters.left) - 1}}'}]}
+  - name: work
+    inputs: {parameters: [{name: left}]}
+    container: {image: busybox, command: [sh, -c, 'test {{inputs.parameters.left}} -ne {{workflow.parameters.fails-at}}']}
+";
+
+#[test]
+fn a_template_that_calls_itself_ten_thousand_times() {
+    let home = Home::new();
+    let file = home.file("w.yaml", COUNTDOWN);
+    let run = |given: [&str; 2]| home.run(&["run", &file, "--profile", "trusted", "-p", given[0], "-p", given[1]]);
+    let ran = run(["from=10000", "fails-at=0"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    for kind in ["__holder", "__runner"] {
+        let peak = peak_kib(&home, kind);
+        assert!(peak < MEMORY_KIB_MAX, "{kind}: {peak} KiB");
+    }
+    let object = home.object();
+    let nodes = object["status"]["nodes"].as_object().expect("nodes");
+    let of_name = |name: &str| nodes.values().filter(|node| node["displayName"] == name).count();
+    assert_eq!((of_name("work"), of_name("again"), nodes.len()), (10_000, 10_000, 50_000 - 9_999));
+    assert_eq!(object["status"]["progress"], "100/100");
+    // All that a person is shown fits a screen or two.
+    let tree = home.ok(&["get", "@"]);
+    assert!(tree.contains("levels below: 99 succeeded") && tree.lines().count() < 70, "{tree}");
+    assert!(tree.lines().all(|line| line.chars().count() < 300), "{tree}");
+    assert_eq!(home.ok(&["get", "@", "--all"]).lines().filter(|line| line.contains(" work")).count(), 10_000);
+
+    // At the hundredth level from the end, and all those above it.
+    let ran = run(["from=3000", "fails-at=100"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.err.contains("work: exit code 1") && ran.err.len() < 10_000, "{}", ran.err);
+    let explained = home.ok(&["explain", "@"]);
+    assert!(explained.contains("more, for what is in them") && explained.lines().count() < 60, "{explained}");
+    assert!(explained.contains("main: Error (exit code 1)"), "{explained}");
+}
+
 #[test]
 fn a_recursion_without_end_ends_with_an_error() {
     let home = Home::new();
