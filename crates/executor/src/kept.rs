@@ -153,7 +153,7 @@ impl Files {
             Found::Own(real) if real.is_dir() => Thing::Directory,
             Found::Own(real) => Thing::File(real),
             Found::Scattered(_) => Thing::Directory,
-            Found::Foreign(_) => Thing::OfMachine,
+            Found::Foreign(_) | Found::Shared(_) => Thing::OfMachine,
         }))
     }
 

@@ -1,6 +1,7 @@
 //! Outputs of an attempt that has ended: from its layers into values and the artifact store, once, whatever its exit.
 //! It must never fail as a whole: what cannot be collected is told, and the rest is collected.
 
+use super::held::{Opened, Place};
 use super::layout::{Layout, Site};
 use super::view::{Found, View};
 use super::written;
@@ -147,22 +148,29 @@ fn result(stdout: &Path) -> String {
 
 fn value(view: &View<'_>, wanted: &WantedParameter, stayed: &mut BTreeSet<PathBuf>) -> Result<String, String> {
     let found = view.find(&wanted.path).map_err(|error| format!("open {}: {error}", wanted.path))?;
-    let path = match found {
-        Some(Found::Own(path) | Found::Foreign(path)) => path,
-        Some(Found::Scattered(_)) => return Err(format!("read {}: is a directory", wanted.path)),
+    let fail = |error: io::Error| format!("read {}: {error}", wanted.path);
+    let is_a_directory = || format!("read {}: is a directory", wanted.path);
+    let file = match found {
+        Some(Found::Own(path) | Found::Foreign(path)) => {
+            if !fs::symlink_metadata(&path).map_err(fail)?.is_file() {
+                return Err(format!("read {}: is not a file", wanted.path));
+            }
+            let file = File::open(&path).map_err(fail)?;
+            stayed.insert(path);
+            file
+        }
+        Some(Found::Shared(place)) => match place.open().map_err(fail)? {
+            Opened::File(file) => file,
+            Opened::Dir(_) => return Err(is_a_directory()),
+        },
+        Some(Found::Scattered(_)) => return Err(is_a_directory()),
         None => {
             let missing = || format!("open {}: no such file or directory", wanted.path);
             return wanted.default.clone().ok_or_else(missing);
         }
     };
-    let fail = |error: io::Error| format!("read {}: {error}", wanted.path);
-    let kind = fs::symlink_metadata(&path).map_err(fail)?;
-    if !kind.is_file() {
-        return Err(format!("read {}: is not a file", wanted.path));
-    }
-    stayed.insert(path.clone());
     let mut bytes = Vec::new();
-    File::open(&path).and_then(|file| file.take(VALUE_BYTES_MAX as u64 + 2).read_to_end(&mut bytes)).map_err(fail)?;
+    file.take(VALUE_BYTES_MAX as u64 + 2).read_to_end(&mut bytes).map_err(fail)?;
     if bytes.last() == Some(&b'\n') {
         bytes.pop();
     }
@@ -196,6 +204,7 @@ fn adopt(site: &Site, layout: &Layout, view: &View<'_>, found: &Found) -> Result
             store.copy_tree(path, &|_, _| true).map(|(digest, bytes)| (Content::Tree(digest), bytes))
         }
         Found::Foreign(path) => store.copy_file(path).map(|(digest, bytes)| (Content::Blob(digest), bytes)),
+        Found::Shared(place) => return adopt_copy(store, place, &layout.scratch.join("shared")),
         Found::Scattered(path) => {
             let to = layout.scratch.join("assembled");
             super::scratch::remove(&to);
@@ -203,6 +212,19 @@ fn adopt(site: &Site, layout: &Layout, view: &View<'_>, found: &Found) -> Result
             store.adopt_tree(&to).map(|(digest, bytes)| (Content::Tree(digest), bytes))
         }
     };
+    stored.map_err(|error| error.to_string())
+}
+
+/// Stores a copy that is made at `to`, of what others may be writing.
+fn adopt_copy(store: &artifacts::Store, place: &Place, to: &Path) -> Result<(Content, u64), String> {
+    super::scratch::remove(to);
+    fs::create_dir_all(to.parent().unwrap_or(to)).and_then(|()| place.copy(to)).map_err(|error| error.to_string())?;
+    let stored = if to.is_dir() {
+        store.adopt_tree(to).map(|(digest, bytes)| (Content::Tree(digest), bytes))
+    } else {
+        store.adopt_file(to).map(|(digest, bytes)| (Content::Blob(digest), bytes))
+    };
+    super::scratch::remove(to);
     stored.map_err(|error| error.to_string())
 }
 
@@ -242,6 +264,11 @@ fn copy(site: &Site, key: &AttemptKey, view: &View<'_>, found: &Found) -> Result
         }
         Found::Own(path) | Found::Foreign(path) => {
             store.copy_file(path).map(|(digest, bytes)| (Content::Blob(digest), bytes))
+        }
+        Found::Shared(place) => {
+            let stored = adopt_copy(store, place, &site.scratch(key).join("shared"));
+            super::scratch::remove(&site.scratch(key));
+            return stored;
         }
         Found::Scattered(path) => {
             let to = site.scratch(key).join("assembled");

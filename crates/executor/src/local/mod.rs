@@ -8,6 +8,7 @@ pub(crate) mod view;
 
 mod collect;
 mod connection;
+mod held;
 mod keeper;
 mod reconnect;
 mod stage;

@@ -1,6 +1,7 @@
 //! What a task saw at a path, after its end: looked up in the layers of its sandbox, link by link (DESIGN §5).
 //! It must never follow a link out of that view, nor change a file of the machine.
 
+use super::held::Place;
 use super::layout::Layout;
 use crate::runner::mounts;
 use model::runner::BindKind;
@@ -21,6 +22,8 @@ pub(crate) enum Found {
     Own(PathBuf),
     /// Somebody else's: it can only be copied.
     Foreign(PathBuf),
+    /// Somebody else's, and others may write there at this moment: it can only be copied, by what is opened.
+    Shared(Place),
     /// A directory whose parts are in several places: `assemble` it. The path is the task's.
     Scattered(PathBuf),
 }
@@ -42,6 +45,8 @@ struct Layers {
     /// A second writable place (in user namespaces, for `/` itself).
     side: Option<PathBuf>,
     lower: Option<PathBuf>,
+    /// `lower` again, where others may write in it now.
+    shared: Option<Place>,
     /// `lower` is the attempt's own.
     own: bool,
     /// What was given to the attempt.
@@ -136,7 +141,9 @@ impl<'a> View<'a> {
             let lower = Some(join(Path::new(&bind.from), rest));
             let own = Path::new(&bind.from).starts_with(scratch) && bind.how == BindKind::Writable;
             if bind.how != BindKind::Overlay {
-                return Layers { lower, own, given: true, ..Layers::default() };
+                let shared = (bind.how == BindKind::Writable && !own)
+                    .then(|| Place { base: PathBuf::from(&bind.from), rest: rest.to_path_buf() });
+                return Layers { lower, shared, own, given: true, ..Layers::default() };
             }
             let top = self.layout.bind_layer(index).join("upper");
             return Layers { upper: Some(join(&top, rest)), top, lower, given: true, ..Layers::default() };
@@ -158,7 +165,9 @@ impl<'a> View<'a> {
         };
         let rest = rest.unwrap_or(Path::new(""));
         let side = mount.is_none().then(|| join(&scratch.join("root"), rest));
-        Layers { upper: Some(join(&top, rest)), top, side, lower: Some(path.to_path_buf()), ..Layers::default() }
+        let shared = path.strip_prefix("/").ok().map(|rest| Place { base: "/".into(), rest: rest.to_path_buf() });
+        let lower = Some(path.to_path_buf());
+        Layers { upper: Some(join(&top, rest)), top, side, lower, shared, ..Layers::default() }
     }
 
     /// The entry itself, links not followed. Every directory above it has been found to be one.
@@ -185,7 +194,8 @@ impl<'a> View<'a> {
         let written = layers.own || layers.upper.as_ref() == Some(&real) || layers.side.as_ref() == Some(&real);
         if !written {
             // Whoever may not read it must not have it read by us: a link to it is not enough.
-            return (layers.given || !self.layout.strict).then_some(Found::Foreign(real));
+            let found = layers.shared.map_or(Found::Foreign(real), Found::Shared);
+            return (layers.given || !self.layout.strict).then_some(found);
         }
         let below = layers.lower.as_ref().filter(|lower| !layers.own && layers.lower_is_seen() && lower.is_dir());
         let merged = kind.is_dir() && below.is_some() && !is_opaque(&real);
@@ -209,6 +219,7 @@ impl<'a> View<'a> {
                     other => other?,
                 },
                 Some(Found::Foreign(real)) => copy(&real, &out)?,
+                Some(Found::Shared(place)) => place.copy(&out)?,
             }
         }
         if let Some((_, kind)) = self.entry(path) {
@@ -270,7 +281,7 @@ impl<'a> View<'a> {
         match self.find(path)? {
             Some(Found::Own(real)) => copy_own(&real, to),
             Some(Found::Scattered(path)) => self.copy_written(&path, to),
-            None | Some(Found::Foreign(_)) => Ok(0),
+            None | Some(Found::Foreign(_) | Found::Shared(_)) => Ok(0),
         }
     }
 
@@ -281,7 +292,7 @@ impl<'a> View<'a> {
     /// What could not be read or written.
     pub fn copy_written(&self, path: &Path, to: &Path) -> io::Result<u64> {
         match self.place(path) {
-            None | Some(Found::Foreign(_)) => Ok(0),
+            None | Some(Found::Foreign(_) | Found::Shared(_)) => Ok(0),
             Some(Found::Own(real)) => copy_own(&real, to),
             Some(Found::Scattered(_)) => {
                 fs::create_dir_all(to)?;

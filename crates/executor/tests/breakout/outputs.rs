@@ -24,6 +24,10 @@ pub const TESTS: &[Test] = &[
     ("a_very_deep_directory_harms_nobody", a_very_deep_directory_harms_nobody),
     ("a_very_deep_directory_that_is_left_harms_nobody", a_very_deep_directory_that_is_left_harms_nobody),
     ("a_volume_is_not_left_by_a_link", a_volume_is_not_left_by_a_link),
+    (
+        "an_output_in_the_shared_cache_is_not_swapped_for_a_link",
+        an_output_in_the_shared_cache_is_not_swapped_for_a_link,
+    ),
 ];
 
 /// Runs a command whose output artifact is `/out`, in a sandbox of its own and in one that is used again.
@@ -219,4 +223,55 @@ fn a_volume_is_not_left_by_a_link() {
     wants_artifact(&mut launch, "out", "/vol/up/runner.lock");
     let outcome = world.run(&launch);
     assert!(outcome.artifacts.is_empty() && outcome.collect_error.is_some(), "{outcome:?}");
+}
+
+/// Exchanges the directory `d` of the shared cache for a link to WHERE, again and again, at once each time.
+const SWAP: &str = "/usr/bin/python3 -ISc \"import ctypes, os
+os.makedirs('/towpath/cache/d/sub', exist_ok=True)
+for name in ['x', 'sub/x']:
+ open('/towpath/cache/d/' + name, 'w').write('a task')
+os.symlink('WHERE', '/towpath/cache/e')
+libc = ctypes.CDLL(None, use_errno=True)
+print('started', flush=True)
+while True:
+ for _ in range(2):
+  assert libc.renameat2(-100, b'/towpath/cache/d', -100, b'/towpath/cache/e', 2) == 0, ctypes.get_errno()\"";
+
+fn an_output_in_the_shared_cache_is_not_swapped_for_a_link() {
+    let mut world = World::new();
+    let secret = world.home().join("variables");
+    std::fs::create_dir_all(secret.join("sub")).expect("dir");
+    for name in ["x", "sub/x"] {
+        std::fs::write(secret.join(name), "secret").expect("secret");
+    }
+    let swapper = world.sh(Standard, &SWAP.replace("WHERE", &secret.to_string_lossy()));
+    world.launch(&swapper);
+    world.started(&swapper.key);
+    let mut collected = [0; 3];
+    // Each has a sandbox of its own for who is not root, which takes longer.
+    for _ in 0..if rustix::process::geteuid().is_root() { 150 } else { 30 } {
+        let mut launch = world.sh(Standard, "true");
+        wants_artifact(&mut launch, "file", "/towpath/cache/d/x");
+        wants_artifact(&mut launch, "dir", "/towpath/cache/d/sub");
+        wants_parameter(&mut launch, "value", "/towpath/cache/d/x");
+        let outcome = world.run(&launch);
+        for stored in &outcome.artifacts {
+            let Some(stored) = &stored.artifact else { panic!("{outcome:?}") };
+            let (at, path) = match &stored.content {
+                Content::Blob(blob) => (0, world.store.blob_path(blob)),
+                Content::Tree(tree) => (1, world.store.tree_path(tree).join("x")),
+                _ => panic!("{outcome:?}"),
+            };
+            assert_eq!(std::fs::read_to_string(path).expect("stored"), "a task");
+            collected[at] += 1;
+        }
+        for value in &outcome.parameters {
+            assert_eq!(value.value, "a task");
+            collected[2] += 1;
+        }
+        world.local().acknowledge(&launch.key);
+    }
+    world.local().kill(&swapper.key, 0, Exit::Cancelled);
+    world.ended(&swapper.key);
+    assert!(collected.iter().all(|count| *count > 0), "the swapper let nothing be collected: {collected:?}");
 }
