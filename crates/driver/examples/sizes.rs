@@ -149,6 +149,7 @@ fn record(name: &str, tasks: u32) -> RunRecord {
         continue_on: model::plan::ContinueOn::default(),
         depends: String::new(),
         from_dependencies: false,
+        hooks: Vec::new(),
     };
     let plan = Plan {
         version: PLAN_VERSION,
@@ -160,6 +161,7 @@ fn record(name: &str, tasks: u32) -> RunRecord {
         parallelism: None,
         active_deadline_s: None,
         shutdown: None,
+        hooks: Vec::new(),
         by_reference: false,
         priority: 0,
         service_account: String::new(),

@@ -148,6 +148,11 @@ impl Log {
                 added.boundary
             }
         };
+        // A hook hangs in its node, and holds up what that holds up.
+        let container = match container {
+            Some(parent) if added.hooked => self.node(parent)?.container,
+            container => container,
+        };
         let open = !added.phase.is_fulfilled();
         if added.kind == NodeKind::Dag && self.tasks(added.template).is_none() {
             return Err("a DAG's node without a DAG's template".into());

@@ -106,6 +106,7 @@ fn plan(body: Body, parallelism: Option<u32>) -> Plan {
         parallelism,
         active_deadline_s: None,
         shutdown: None,
+        hooks: Vec::new(),
         by_reference: false,
         priority: 0,
         service_account: String::new(),
@@ -150,6 +151,7 @@ fn task(name: String) -> Task {
         continue_on: model::plan::ContinueOn::default(),
         depends: String::new(),
         from_dependencies: false,
+        hooks: Vec::new(),
     }
 }
 

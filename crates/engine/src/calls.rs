@@ -46,7 +46,7 @@ fn check_caller(state: &State, call: &Call) -> Result<(), Refusal> {
     let attempt = node.attempt().ok_or(Refusal::NoSuchAttempt)?;
     let dynamic = state.template_of(call.parent).is_some_and(|t| matches!(&t.body, PlanBody::Leaf(l) if l.dynamic));
     let running = attempt.n == call.n && attempt.epoch.is_some() && !attempt.ended && !node.phase.is_fulfilled();
-    if !dynamic || !running || crate::sites::is_stopping(state) {
+    if !dynamic || !running || crate::sites::is_stopping_at(state, call.parent) {
         return Err(Refusal::NotCalling);
     }
     Ok(())
@@ -67,6 +67,7 @@ fn add(draft: &mut Draft<'_>, call: &Call) -> Result<(), Refusal> {
         place: Placement::Under(call.parent),
         site: None,
         retried: false,
+        hooked: false,
     };
     let parameters = call.arguments.iter().map(|p| (p.name.clone(), Argument::Value(p.value.clone()))).collect();
     let given = Given { parameters, artifacts: Vec::new() };
@@ -90,6 +91,7 @@ fn add(draft: &mut Draft<'_>, call: &Call) -> Result<(), Refusal> {
 /// The caller ended: children that nobody waits for are ended too, the youngest first.
 pub(crate) fn close_children(draft: &mut Draft<'_>, parent: NodeId) {
     let open = open_below(draft.state(), parent);
+    let quiet = core::mem::replace(&mut draft.quiet, true);
     for node in open {
         // A rule that heard of an earlier end may have ended it.
         if !draft.state().node(node).phase.is_fulfilled() {
@@ -98,6 +100,7 @@ pub(crate) fn close_children(draft: &mut Draft<'_>, parent: NodeId) {
             draft.emit(Event::NodeEnded(Box::new(ended)));
         }
     }
+    draft.quiet = quiet;
 }
 
 /// Open nodes that hang under what a node called, the youngest first.
@@ -109,6 +112,7 @@ fn open_below(state: &State, parent: NodeId) -> Vec<NodeId> {
         if !node.phase.is_fulfilled() {
             open.push(id);
         }
+        stack.extend(state.hooks.get(&id).into_iter().flatten());
         match &node.body {
             Body::Leaf(_) => stack.extend(state.calls_of(id)),
             Body::Steps(steps) => stack.extend(&steps.groups),

@@ -1,6 +1,7 @@
 //! The redundant indexes of a state, recomputed from its nodes and compared with what `evolve` kept.
 //! It must never be asked by a rule: it is for tests and for the simulator's checker.
 
+use crate::hooks;
 use crate::scope::{Reach, Scope};
 use crate::state::{Attempt, Body, DagBody, GroupBody, State, Tally, Waiting};
 use crate::{leaf, targets};
@@ -17,7 +18,8 @@ impl State {
         let ids = || (0..self.nodes.len() as u32).map(NodeId);
         let leaves = || ids().filter_map(|id| Some((id, self.node(id).attempt()?)));
         let waits = |id: NodeId| self.open_calls(id) > 0;
-        let active = leaves().filter(|(id, _)| !self.node(*id).phase.is_fulfilled() && !waits(*id)).count() as u32;
+        let counts = |id: NodeId| !self.node(id).phase.is_fulfilled() && !waits(id) && !self.is_hook(id);
+        let active = leaves().filter(|(id, _)| counts(*id)).count() as u32;
         same("active_leaves", &self.active_leaves, &active)?;
         let open: BTreeSet<NodeId> = leaves().filter(|(_, attempt)| !attempt.ended).map(|(id, _)| id).collect();
         same("open_attempts", &self.open_attempts, &open)?;
@@ -31,7 +33,7 @@ impl State {
         let called = self.calls.iter().map(|((_, name, counter), (_, child))| (*child, (name.clone(), *counter)));
         same("called", &self.called, &called.collect())?;
         let mut held: Vec<Vec<NodeId>> = alloc::vec![Vec::new(); self.nodes.len()];
-        for (id, container) in ids().filter_map(|id| Some((id, self.container(id)?))) {
+        for (id, container) in ids().filter(|id| !self.node(*id).hooked).filter_map(|id| Some((id, self.holder(id)?))) {
             held[container.index()].push(id);
         }
         ids().try_for_each(|id| self.check_node(id, &held[id.index()]))
@@ -138,7 +140,9 @@ impl State {
     }
 
     fn open_of(&self, children: &[NodeId]) -> u32 {
-        children.iter().filter(|child| !self.node(**child).phase.is_fulfilled()).count() as u32
+        let open =
+            |child: &NodeId| u32::from(!self.node(*child).phase.is_fulfilled()) + hooks::open(self, *child) as u32;
+        children.iter().map(open).sum()
     }
 
     fn check_group(
@@ -185,8 +189,12 @@ impl State {
         same(&at("open"), &dag.open, &self.open_of(children))?;
         let wanted = graph.wanted(&targets::of(&Scope::of_site(self, id, Reach::Nothing, None), id));
         let has_ended = |task: &u32| tasks[*task as usize].is_some_and(|id| self.node(id).phase.is_fulfilled());
+        let held = |task: &u32| {
+            let hooks = tasks[*task as usize].map_or(0, |id| hooks::open(self, id) as u32);
+            u32::from(!has_ended(task)) + hooks
+        };
         let waiting: Vec<u32> = (graph.refs.iter().zip(&wanted))
-            .map(|(refs, wanted)| if *wanted { refs.iter().filter(|t| !has_ended(t)).count() as u32 } else { u32::MAX })
+            .map(|(refs, wanted)| if *wanted { refs.iter().map(held).sum() } else { u32::MAX })
             .collect();
         same(&at("waiting"), &dag.waiting, &waiting)?;
         let ready: BTreeSet<u32> =

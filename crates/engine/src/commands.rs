@@ -2,6 +2,7 @@
 //! It must never look at anything but the state.
 
 use crate::leaf;
+use crate::sites;
 use crate::state::State;
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
@@ -47,10 +48,10 @@ pub fn outstanding(state: &State) -> Vec<Command> {
         return Vec::new();
     }
     let mut commands = Vec::new();
-    let ending = kill_reason(state).is_some();
     for id in &state.open_attempts {
         let Some(attempt) = state.node(*id).attempt() else { continue };
         let closed = state.node(*id).phase.is_fulfilled();
+        let ending = sites::is_stopping_at(state, *id);
         match &attempt.epoch {
             None if !ending && !closed => commands.extend(place(state, *id)),
             None => {}
@@ -82,7 +83,9 @@ pub fn next_wake(state: &State) -> Option<Time> {
 pub(crate) fn deadline(state: &State) -> Option<Time> {
     let record = state.record.as_ref()?;
     let seconds = record.plan.active_deadline_s?;
-    (!state.deadline_exceeded && !state.is_ended())
+    // The exit handler has none.
+    let begun = state.nodes.first().is_some_and(|root| root.phase.is_fulfilled());
+    (!state.deadline_exceeded && !state.is_ended() && !begun)
         .then(|| state.began.plus_seconds(seconds).plus_us(state.slept_since(state.began)))
 }
 
@@ -125,7 +128,9 @@ fn kill(state: &State, id: NodeId) -> Command {
 /// Kills of all attempts that may be running.
 fn kills(state: &State) -> Vec<Command> {
     let running: BTreeSet<NodeId> = state.open_attempts.iter().copied().collect();
-    let started = running.into_iter().filter(|id| state.node(*id).attempt().is_some_and(|a| a.epoch.is_some()));
+    let started = running
+        .into_iter()
+        .filter(|id| sites::is_stopping_at(state, *id) && state.node(*id).attempt().is_some_and(|a| a.epoch.is_some()));
     started.map(|id| kill(state, id)).collect()
 }
 

@@ -33,7 +33,7 @@ pub(crate) fn advance(draft: &mut Draft<'_>, dag: NodeId) {
     if !body.ready.is_empty() && sites::failed_fast(state, dag) {
         return end(draft, dag, Phase::Failed, model::node::FAIL_FAST.to_string(), Outputs::default());
     }
-    if body.ready.is_empty() || sites::is_closed(state) {
+    if body.ready.is_empty() || sites::is_closed(state, dag) {
         settle(draft, dag);
     }
 }
@@ -50,7 +50,7 @@ fn body(state: &State, dag: NodeId) -> Option<&DagBody> {
 }
 
 fn startable(state: &State, dag: NodeId) -> Option<u32> {
-    if state.node(dag).phase.is_fulfilled() || sites::is_closed(state) {
+    if state.node(dag).phase.is_fulfilled() || sites::is_closed(state, dag) {
         return None;
     }
     let task = *body(state, dag)?.ready.first()?;
@@ -205,7 +205,7 @@ pub(crate) fn advance_group(draft: &mut Draft<'_>, group: NodeId) {
     }
     let state = draft.state();
     let Some(body) = group_body(state, group) else { return };
-    let done = body.next().is_none() || sites::is_closed(state) || sites::failed_fast(state, dag);
+    let done = body.next().is_none() || sites::is_closed(state, group) || sites::failed_fast(state, dag);
     if body.open == 0 && done && !state.node(group).phase.is_fulfilled() {
         let incomplete = body.next().is_some();
         // As upstream: the last failed child, in the order of the items, gives its phase.
@@ -216,7 +216,7 @@ pub(crate) fn advance_group(draft: &mut Draft<'_>, group: NodeId) {
 }
 
 fn startable_child(state: &State, dag: NodeId, group: NodeId) -> Option<u32> {
-    if state.node(group).phase.is_fulfilled() || sites::is_closed(state) {
+    if state.node(group).phase.is_fulfilled() || sites::is_closed(state, group) {
         return None;
     }
     let (_, index) = group_body(state, group)?.next()?;

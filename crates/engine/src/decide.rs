@@ -3,6 +3,7 @@
 
 use crate::calls;
 use crate::draft::Draft;
+use crate::hooks;
 use crate::invoke;
 use crate::reopen;
 use crate::reports;
@@ -71,7 +72,7 @@ fn enter(draft: &mut Draft<'_>) {
 
 /// A node ended: tries that wait for room go on, then whoever holds the node.
 fn ended(draft: &mut Draft<'_>, id: NodeId) {
-    let Some(container) = draft.state().container(id) else { return end_run(draft, id) };
+    let Some(container) = draft.state().container(id) else { return settle_run(draft) };
     let boundary = limited_boundary(draft.state(), id);
     if boundary.is_some() {
         try_again(draft, boundary);
@@ -109,7 +110,7 @@ fn limited_boundary(state: &State, id: NodeId) -> Option<NodeId> {
 /// Lets waiting tries and call sites start where the run's own limit has room again. True if something moved.
 fn fill(draft: &mut Draft<'_>) -> bool {
     let state = draft.state();
-    if sites::is_stopping(state) {
+    if sites::is_stopping(state) && state.exit.is_none() {
         return false;
     }
     let before = state.nodes.len();
@@ -156,14 +157,32 @@ pub(crate) fn advance(draft: &mut Draft<'_>, id: NodeId) {
     }
 }
 
-/// The root ended: so does the run, with its phase and message.
-fn end_run(draft: &mut Draft<'_>, root: NodeId) {
+/// The root, a hook of it or the exit handler ended: the exit handler follows once all else has ended, then the end of the run.
+fn settle_run(draft: &mut Draft<'_>) {
     let state = draft.state();
-    if state.is_ended() {
+    let open = |id: NodeId| !state.node(id).phase.is_fulfilled();
+    if state.is_ended() || open(NodeId::ROOT) || hooks::open(state, NodeId::ROOT) > 0 {
         return;
     }
-    let node = state.node(root);
-    let unmade = node.kind == NodeKind::Skipped && node.phase == Phase::Error;
+    if state.exit.is_none() {
+        stop::close_open(draft, "the run has ended");
+        if hooks::exit_run(draft) {
+            return;
+        }
+    } else if state.exit.is_some_and(open) {
+        return;
+    }
+    end_run(draft);
+}
+
+/// The run ends with the root's phase and message; a run that succeeded takes those of a failed exit handler.
+fn end_run(draft: &mut Draft<'_>) {
+    let state = draft.state();
+    let root = state.node(NodeId::ROOT);
+    let exit = state.exit.map(|exit| state.node(exit));
+    let failed = exit.filter(|exit| exit.phase.is_failed_or_error() && !root.phase.is_failed_or_error());
+    let node = failed.unwrap_or(root);
+    let unmade = failed.is_none() && node.kind == NodeKind::Skipped && node.phase == Phase::Error;
     let phase = match node.phase {
         Phase::Failed => RunPhase::Failed,
         Phase::Error => RunPhase::Error,
@@ -174,7 +193,7 @@ fn end_run(draft: &mut Draft<'_>, root: NodeId) {
         (None, true) => alloc::format!("error in entry template execution: {}", node.message),
         (None, false) => node.message.to_string(),
     };
-    let outputs: Outputs = node.outputs.as_deref().cloned().unwrap_or_default();
+    let outputs: Outputs = root.outputs.as_deref().cloned().unwrap_or_default();
     let phase = if state.shutdown.is_some() { RunPhase::Failed } else { phase };
     stop::close_open(draft, "the run has ended");
     draft.emit(Event::RunEnded { phase, message, outputs });

@@ -4,6 +4,7 @@
 
 use crate::commands;
 use crate::evolve::evolve;
+use crate::hooks;
 use crate::sites;
 use crate::state::State;
 use alloc::collections::VecDeque;
@@ -24,6 +25,8 @@ pub struct Draft<'a> {
     pub(crate) nesting: u32,
     /// Whether the run's own limit had no room at any moment of the draft: only then somebody waits for it.
     pub(crate) was_full: bool,
+    /// Nodes are being swept together: no hook hears of it.
+    pub(crate) quiet: bool,
 }
 
 /// A command and the event that it follows from.
@@ -47,7 +50,7 @@ impl<'a> Draft<'a> {
         let at = at.max(state.now);
         let was_full = !sites::run_has_room(state);
         let (events, commands, ended, unentered) = Default::default();
-        Self { state, at, events, commands, ended, unentered, nesting: 0, was_full }
+        Self { state, at, events, commands, ended, unentered, nesting: 0, was_full, quiet: false }
     }
 
     pub fn state(&self) -> &State {
@@ -78,7 +81,17 @@ impl<'a> Draft<'a> {
         if let Event::NodeEnded(ended) = &recorded.event {
             self.ended.push_back(ended.node);
         }
+        let changed = match &recorded.event {
+            Event::NodeAdded(added) => Some(added.node),
+            Event::NodeEnded(ended) => Some(ended.node),
+            Event::AttemptStarted { node, .. } => Some(*node),
+            _ => None,
+        };
         self.events.push(recorded);
+        // Before any rule sees it, so that nothing starts that would have to wait for the hook.
+        if let Some(node) = changed.filter(|_| !self.quiet) {
+            hooks::observe(self, node);
+        }
     }
 
     /// An answer that needs no event.

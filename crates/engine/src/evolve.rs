@@ -12,7 +12,7 @@ use crate::targets;
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use model::event::{AttemptEnded, LoopOpened, NodeAdded, NodeEnded, Recorded, Site};
+use model::event::{AttemptEnded, LoopOpened, NodeAdded, NodeEnded, Placement, Recorded, Site};
 use model::plan::Body as PlanBody;
 use model::{Event, NodeId, NodeKind, Outputs, Phase, RunPhase, RunRecord, TemplateId, Time};
 
@@ -118,6 +118,7 @@ fn node_added(state: &mut State, added: &NodeAdded, at: Time) {
         inputs: state.last.inputs.clone(),
         outputs: None,
         retried: added.retried,
+        hooked: added.hooked,
         added_at: at,
         started_at: (!is_leaf).then_some(at),
         ended_at: fulfilled.then_some(at),
@@ -179,19 +180,24 @@ fn tally(state: &mut State, boundary: NodeId) -> Option<&mut Tally> {
 
 /// The tally that counts a node: none for what a running node asked for.
 fn tally_above(state: &mut State, id: NodeId) -> Option<&mut Tally> {
-    let boundary = state.node(id).boundary.filter(|_| !state.is_requested(id))?;
+    let boundary = state.node(id).boundary.filter(|_| !state.is_requested(id) && !state.is_hook(id))?;
     tally(state, boundary)
 }
 
+/// Whether a node is one of the leaves that the run's own limit counts: hooks wait for nobody's room, and take none.
+fn counts(state: &State, id: NodeId) -> bool {
+    state.node(id).kind == NodeKind::Pod && !state.is_hook(id)
+}
+
 pub(crate) fn take_room(state: &mut State, id: NodeId) {
-    state.active_leaves += u32::from(state.node(id).kind == NodeKind::Pod);
+    state.active_leaves += u32::from(counts(state, id));
     if let Some(tally) = tally_above(state, id) {
         tally.active += 1;
     }
 }
 
 fn leave_room(state: &mut State, id: NodeId) {
-    state.active_leaves -= u32::from(state.node(id).kind == NodeKind::Pod);
+    state.active_leaves -= u32::from(counts(state, id));
     if let Some(tally) = tally_above(state, id) {
         tally.active -= 1;
     }
@@ -265,6 +271,9 @@ fn dag_body(state: &State, id: NodeId) -> DagBody {
 
 /// Tells the container that it has a new child.
 pub(crate) fn attach(state: &mut State, id: NodeId, fulfilled: bool) {
+    if state.node(id).hooked {
+        return hook_added(state, id, fulfilled);
+    }
     let Some(container) = state.container(id) else { return };
     let node = state.node(id);
     let (kind, phase) = (node.kind, node.phase);
@@ -306,6 +315,31 @@ pub(crate) fn attach(state: &mut State, id: NodeId, fulfilled: bool) {
     refresh_willing(state, container);
 }
 
+/// A hook holds up what its node holds up, until it has ended.
+fn hook_added(state: &mut State, id: NodeId, fulfilled: bool) {
+    let Placement::Under(parent) = state.node(id).place else {
+        state.exit = Some(id);
+        return;
+    };
+    state.hooks.entry(parent).or_default().push(id);
+    if let Some(container) = state.container(id).filter(|_| !fulfilled) {
+        change_open(state, container, 1);
+        let task = state.node(id).site.map_or(0, |site| site.task);
+        withhold_dependents(state, container, task);
+        refresh_willing(state, container);
+    }
+}
+
+/// A child of a group, a loop or a DAG is open, or has ended.
+fn change_open(state: &mut State, container: NodeId, change: i32) {
+    match &mut state.nodes[container.index()].body {
+        Body::StepGroup(group) | Body::TaskGroup(group) => group.open = group.open.saturating_add_signed(change),
+        Body::Dag(dag) => dag.open = dag.open.saturating_add_signed(change),
+        Body::Leaf(_) => calls_changed(state, container, change),
+        _ => {}
+    }
+}
+
 fn clear_delay(state: &mut State, retry: NodeId) {
     if let Body::Retry(body) = &mut state.nodes[retry.index()].body
         && let Some(until) = body.until.take()
@@ -338,6 +372,20 @@ fn release_dependents(state: &mut State, dag: NodeId, task: u32) {
             if *waiting == 0 && body.tasks[*dependent as usize].is_none() {
                 body.ready.insert(*dependent);
             }
+        }
+    }
+}
+
+/// What waits for a task waits for one thing more: a hook of it.
+fn withhold_dependents(state: &mut State, dag: NodeId, task: u32) {
+    let graphs = state.graphs.clone();
+    let Some(graph) = state.node(dag).template.and_then(|template| graphs.get(&template)) else { return };
+    let Body::Dag(body) = &mut state.nodes[dag.index()].body else { return };
+    for dependent in &graph.dependents[task as usize] {
+        let waiting = &mut body.waiting[*dependent as usize];
+        if *waiting != u32::MAX {
+            *waiting += 1;
+            body.ready.remove(dependent);
         }
     }
 }
@@ -431,12 +479,7 @@ fn node_ended(state: &mut State, ended: &NodeEnded, at: Time) {
     count_failure(state, id);
     if let Some(container) = state.container(id) {
         let task = state.node(id).site.map_or(0, |site| site.task);
-        match &mut state.nodes[container.index()].body {
-            Body::StepGroup(group) | Body::TaskGroup(group) => group.open -= 1,
-            Body::Dag(dag) => dag.open -= 1,
-            Body::Leaf(_) => calls_changed(state, container, -1),
-            _ => {}
-        }
+        change_open(state, container, -1);
         release_dependents(state, container, task);
         refresh_willing(state, container);
     }

@@ -38,7 +38,7 @@ pub fn explain(state: &State, id: NodeId) -> Reason {
     }
     match &node.body {
         Body::Leaf(attempt) if attempt.epoch.is_some() => Reason::Running(attempt.n),
-        Body::Leaf(_) if sites::is_stopping(state) => Reason::Stopping,
+        Body::Leaf(_) if sites::is_stopping_at(state, id) => Reason::Stopping,
         Body::Leaf(attempt) => Reason::WaitsForPlace(attempt.n),
         Body::Retry(retry) => match retry.until {
             Some(until) => Reason::BacksOff(until, node.message.to_string()),
@@ -58,6 +58,7 @@ pub fn placed(state: &State) -> impl Iterator<Item = NodeId> {
 }
 
 fn children(state: &State, of: impl Iterator<Item = NodeId>) -> Reason {
+    let of = of.flat_map(|id| core::iter::once(id).chain(state.hooks.get(&id).into_iter().flatten().copied()));
     let open: Vec<NodeId> = of.filter(|id| !state.node(*id).phase.is_fulfilled()).collect();
     match open.first() {
         Some(first) => Reason::WaitsForChildren(open.len() as u32, state.name(*first).into_owned()),

@@ -40,6 +40,7 @@ pub(crate) struct Call {
     pub place: Placement,
     pub site: Option<Site>,
     pub retried: bool,
+    pub hooked: bool,
 }
 
 /// The template that a call site means.
@@ -166,6 +167,7 @@ pub(crate) fn add(
         site: call.site,
         inputs,
         retried: call.retried,
+        hooked: call.hooked,
     })));
     node
 }

@@ -8,6 +8,7 @@ use crate::quantity;
 use crate::results;
 use crate::retry;
 use crate::scope::{Scope, Strictness, resolve};
+use crate::sites;
 use crate::state::{Body, State};
 use alloc::borrow::Cow;
 use alloc::collections::BTreeMap;
@@ -45,6 +46,7 @@ pub(crate) fn retry_locals(state: &State, retry: NodeId, upto: usize) -> Vec<(St
 pub(crate) fn situation<'a>(state: &'a State, tries: &[NodeId]) -> Option<retry::Situation<'a>> {
     let first = state.node(*tries.first()?);
     let last = state.node(*tries.last()?);
+    let stopping = sites::is_stopping_at(state, *tries.last()?);
     Some(retry::Situation {
         now: state.now,
         tries: tries.len() as u32,
@@ -56,8 +58,8 @@ pub(crate) fn situation<'a>(state: &'a State, tries: &[NodeId]) -> Option<retry:
             message: &last.message,
             exit_code: last.outputs.as_ref().and_then(|o| o.exit_code),
         },
-        shutdown: state.shutdown,
-        deadline_exceeded: state.deadline_exceeded,
+        shutdown: state.shutdown.filter(|_| stopping),
+        deadline_exceeded: state.deadline_exceeded && stopping,
     })
 }
 
@@ -253,7 +255,7 @@ pub(crate) fn timeout_us(template: &Template, scope: &Scope<'_>) -> Result<Optio
 
 /// What the end of the counting attempt means for the node: phase, message, outputs. Not for `Lost`.
 pub(crate) fn meaning(state: &State, id: NodeId, outcome: &Outcome) -> (Phase, String, Outputs) {
-    let (phase, message, exit_code) = verdict(state, outcome);
+    let (phase, message, exit_code) = verdict(state, id, outcome);
     let mut outputs = Outputs {
         result: outcome.result.clone(),
         exit_code,
@@ -270,11 +272,12 @@ pub(crate) fn meaning(state: &State, id: NodeId, outcome: &Outcome) -> (Phase, S
     (phase, message, outputs)
 }
 
-fn verdict(state: &State, outcome: &Outcome) -> (Phase, String, Option<i32>) {
-    if let Some(strategy) = state.shutdown {
+fn verdict(state: &State, id: NodeId, outcome: &Outcome) -> (Phase, String, Option<i32>) {
+    let stopping = sites::is_stopping_at(state, id);
+    if let Some(strategy) = state.shutdown.filter(|_| stopping) {
         return (Phase::Failed, format!("workflow shutdown with strategy:  {}", strategy.as_str()), None);
     }
-    if state.deadline_exceeded {
+    if state.deadline_exceeded && stopping {
         return (Phase::Failed, "Step exceeded its deadline".to_string(), None);
     }
     let failed = |code: i32| (Phase::Failed, format!("main: Error (exit code {code})"), Some(code));

@@ -70,6 +70,9 @@ fn check(state: &State) -> Result<(), Refusal> {
     if !state.open_attempts.is_empty() {
         return not("some of its tasks are still being ended");
     }
+    if !state.hooks.is_empty() || state.exit.is_some() {
+        return not("its hooks have run");
+    }
     if !state.calls.is_empty() {
         return not("its tasks called others");
     }

@@ -29,7 +29,7 @@ fn counting(draft: &Draft<'_>, node: NodeId, n: u32) -> Option<bool> {
 
 fn placed(draft: &mut Draft<'_>, node: NodeId, n: u32, epoch: &Epoch, gpus: &[u32]) {
     let open = draft.state().nodes.get(node.index()).is_some_and(|node| !node.phase.is_fulfilled());
-    if open && counting(draft, node, n) == Some(false) && !crate::sites::is_stopping(draft.state()) {
+    if open && counting(draft, node, n) == Some(false) && !crate::sites::is_stopping_at(draft.state(), node) {
         draft.emit(Event::AttemptStarted { node, n, epoch: epoch.clone(), gpus: gpus.to_vec() });
     }
 }
@@ -53,7 +53,7 @@ fn ended(draft: &mut Draft<'_>, node: NodeId, n: u32, outcome: &Outcome) {
         return;
     }
     match &outcome.exit {
-        Exit::Lost(why) if !crate::sites::is_stopping(state) => lost(draft, node, n, why),
+        Exit::Lost(why) if !crate::sites::is_stopping_at(state, node) => lost(draft, node, n, why),
         _ => {
             let (phase, message, outputs) = leaf::meaning(state, node, outcome);
             draft.emit(Event::NodeEnded(Box::new(NodeEnded { node, phase, message, outputs })));

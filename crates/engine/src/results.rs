@@ -40,6 +40,10 @@ pub(crate) fn wanted(template: &Template) -> BTreeSet<String> {
 fn of_task<'a>(task: &'a Task, texts: &mut Vec<&'a str>) {
     of_arguments(&task.arguments, texts);
     texts.extend(task.when.as_ref().map(|when| when.as_str()));
+    for hook in &task.hooks {
+        of_arguments(&hook.arguments, texts);
+        texts.extend(hook.expression.as_deref());
+    }
     match &task.with {
         Some(With::Param(text)) => texts.push(&text.0),
         Some(With::Items(items)) => texts.extend(items.iter().map(|item| item.as_str())),

@@ -40,6 +40,7 @@ pub(crate) fn try_again(draft: &mut Draft<'_>, id: NodeId) {
         place: Placement::Under(id),
         site: node.site,
         retried: true,
+        hooked: false,
     };
     let inputs = (*node.inputs).clone();
     let checked = state.template_of(id).map_or(Ok(()), |template| {

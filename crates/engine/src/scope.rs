@@ -2,7 +2,9 @@
 //! It must never build the whole set where one name is asked for: names are looked up one by one.
 
 use crate::aggregate;
+use crate::failures;
 use crate::globals;
+use crate::hooks;
 use crate::loops::Item;
 use crate::state::{Body, State};
 use alloc::borrow::Cow;
@@ -44,6 +46,8 @@ pub(crate) struct Scope<'a> {
     pub locals: Vec<(String, Value)>,
     /// Whether an expression sees artifacts (`fromExpression`), each as a marker.
     pub marks: bool,
+    /// The artifacts of one more node: how the names of them begin.
+    pub handed_out: Option<(String, NodeId)>,
 }
 
 /// A call site seen from another one.
@@ -69,6 +73,7 @@ impl<'a> Scope<'a> {
             leaf: None,
             locals: Vec::new(),
             marks: false,
+            handed_out: None,
         }
     }
 
@@ -244,6 +249,20 @@ impl<'a> Scope<'a> {
         if let Some(name) = key.strip_prefix("workflow.outputs.artifacts.") {
             return self.state.global_artifacts.get(name).map(|named| Some(named.clone()));
         }
+        if let Some((prefix, id)) = &self.handed_out
+            && let Some(name) = key.strip_prefix(prefix.as_str())
+        {
+            return self
+                .state
+                .node(*id)
+                .outputs
+                .as_deref()?
+                .artifacts
+                .iter()
+                .find(|a| a.name == name)
+                .cloned()
+                .map(Some);
+        }
         let rest = key.strip_prefix(self.siblings_prefix())?.strip_prefix('.')?;
         let (name, field) = rest.split_once('.')?;
         match self.field_of(name, field)? {
@@ -362,7 +381,7 @@ impl expr::Scope for Scope<'_> {
         let (head, rest) = key.split_once('.').unwrap_or((key, ""));
         match head {
             "node" | "pod" | "outputs" => self.own(key),
-            "workflow" => self.state.globals.get(key).cloned(),
+            "workflow" => self.state.globals.get(key).cloned().or_else(|| late(self.state, key)),
             "inputs" => self.input(key),
             "item" => {
                 let item = self.item?;
@@ -382,6 +401,7 @@ impl expr::Scope for Scope<'_> {
 
     fn all(&self) -> Vec<(String, Value)> {
         let mut all: Vec<(String, Value)> = self.state.globals.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+        all.extend(LATE.iter().filter_map(|key| Some((key.to_string(), late(self.state, key)?))));
         if self.marks {
             let artifacts = self.state.global_artifacts.keys();
             all.extend(
@@ -409,6 +429,23 @@ impl expr::Scope for Scope<'_> {
         all.extend(self.leaf.into_iter().flat_map(output_paths));
         all.extend(self.locals.iter().cloned());
         all
+    }
+}
+
+/// What is known of the whole run once its entrypoint has ended.
+const LATE: [&str; 3] = ["workflow.status", "workflow.failures", "workflow.duration"];
+
+fn late(state: &State, key: &str) -> Option<Value> {
+    let root = state.nodes.first()?;
+    let ended_at = root.ended_at?;
+    match key {
+        "workflow.status" => Some(Value::str(hooks::status(state))),
+        "workflow.failures" => Some(Value::str(failures::quoted(state))),
+        "workflow.duration" => {
+            let us = ended_at.since_us(state.began);
+            Some(Value::str(format!("{}.{:06}", us / model::Time::SECOND_US, us % model::Time::SECOND_US)))
+        }
+        _ => None,
     }
 }
 
@@ -471,8 +508,8 @@ pub(crate) fn evaluate(source: &str, scope: &Scope<'_>) -> Result<Value, String>
 
 /// Evaluates a `fromExpression`: the artifact that it chooses, if any.
 pub(crate) fn evaluate_artifact(source: &str, scope: &Scope<'_>) -> Result<Option<NamedArtifact>, String> {
-    let (locals, name) = (scope.locals.clone(), scope.name.clone());
-    let marked = Scope { marks: true, locals, name, ..*scope };
+    let (locals, name, handed_out) = (scope.locals.clone(), scope.name.clone(), scope.handed_out.clone());
+    let marked = Scope { marks: true, locals, name, handed_out, ..*scope };
     evaluate(source, &marked).map(|value| marked.marked(&value))
 }
 

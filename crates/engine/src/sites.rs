@@ -2,6 +2,7 @@
 //! It must never know which of the two it serves beyond what the place says.
 
 use crate::arguments::{Given, give};
+use crate::hooks;
 use crate::invoke::{self, Call};
 use crate::loops::{self, Item};
 use crate::scope::{Reach, Scope, Strictness, resolve};
@@ -53,6 +54,7 @@ impl Due<'_> {
             place: self.place.clone(),
             site: Some(self.site),
             retried: false,
+            hooked: false,
         }
     }
 
@@ -149,9 +151,15 @@ pub(crate) fn is_stopping(state: &State) -> bool {
     state.shutdown.is_some() || state.deadline_exceeded || state.is_ended()
 }
 
-/// Whether no call site starts any more, for whichever reason.
-pub(crate) fn is_closed(state: &State) -> bool {
-    is_stopping(state) || is_overfull(state)
+/// Whether nothing new may start at a node. The exit handler of the run goes on after a stop, and knows no deadline.
+pub(crate) fn is_stopping_at(state: &State, id: NodeId) -> bool {
+    is_stopping(state)
+        && (state.is_ended() || state.shutdown == Some(model::input::Shutdown::Terminate) || !hooks::is_exit(state, id))
+}
+
+/// Whether no call site of a node starts any more, for whichever reason.
+pub(crate) fn is_closed(state: &State, id: NodeId) -> bool {
+    is_stopping_at(state, id) || is_overfull(state)
 }
 
 /// Whether `failFast` of the boundary's template forbids new children.

@@ -62,6 +62,10 @@ pub struct State {
     pub(crate) delayed: BTreeSet<(Time, NodeId)>,
     /// Redundant: nodes with a `timeout`, by its end.
     pub(crate) timeouts: BTreeSet<(Time, NodeId)>,
+    /// Nodes that hooks invoked, by the node that they hang under.
+    pub(crate) hooks: BTreeMap<NodeId, Vec<NodeId>>,
+    /// The exit handler of the run, once it is there.
+    pub(crate) exit: Option<NodeId>,
     /// When time was seen to have passed that does not count, and how much.
     pub(crate) sleeps: Vec<(Time, i64)>,
 }
@@ -99,6 +103,8 @@ pub struct Node {
     pub inputs: Arc<Inputs>,
     pub outputs: Option<Arc<Outputs>>,
     pub retried: bool,
+    /// Invoked by a hook.
+    pub hooked: bool,
     /// Of a generation before the run was reopened: it hangs nowhere, and only history tells of it.
     pub is_reset: bool,
     pub added_at: Time,
@@ -361,10 +367,26 @@ impl State {
     pub(crate) fn container(&self, id: NodeId) -> Option<NodeId> {
         let node = self.node(id);
         match &node.place {
+            // A hook holds up whatever its node holds up.
+            Placement::Under(parent) if node.hooked => self.container(*parent),
+            _ => self.holder(id),
+        }
+    }
+
+    /// The node that this one hangs in: as `container`, but a hook hangs in its own node.
+    pub(crate) fn holder(&self, id: NodeId) -> Option<NodeId> {
+        let node = self.node(id);
+        match &node.place {
             Placement::Root => None,
             Placement::Under(parent) => Some(*parent),
             Placement::After(_) => node.boundary,
         }
+    }
+
+    /// Whether a hook invoked a node, or the Retry node that it is a try of: limits of a boundary do not count it.
+    pub(crate) fn is_hook(&self, id: NodeId) -> bool {
+        let node = self.node(id);
+        node.hooked || (node.retried && self.holder(id).is_some_and(|retry| self.node(retry).hooked))
     }
 
     /// Whether a running node asked for this one, or for the Retry node that it is a try of: limits do not count it.
@@ -397,7 +419,7 @@ impl State {
             NodeKind::Dag => self.node(id).kind != NodeKind::TaskGroup,
             _ => false,
         };
-        self.container(id).is_some_and(of_kind)
+        !self.node(id).hooked && self.container(id).is_some_and(of_kind)
     }
 
     /// What the limits of a boundary ask; nothing for other nodes.

@@ -44,6 +44,7 @@ pub(crate) fn next_group(draft: &mut Draft<'_>, steps: NodeId) {
         place,
         site: Some(Site { group: index as u32, task: 0, item: None }),
         retried: false,
+        hooked: false,
     };
     let group = invoke::add(draft, call, NodeKind::StepGroup, Phase::Running, String::new(), Inputs::default());
     match open(draft, group) {
@@ -128,7 +129,7 @@ pub(crate) fn advance(draft: &mut Draft<'_>, group: NodeId) {
     if body.next().is_some() && sites::failed_fast(state, boundary) {
         return end(draft, group, Phase::Failed, model::node::FAIL_FAST.to_string(), Outputs::default());
     }
-    if body.next().is_none() || sites::is_closed(state) {
+    if body.next().is_none() || sites::is_closed(state, group) {
         settle(draft, group);
     }
 }
@@ -136,7 +137,7 @@ pub(crate) fn advance(draft: &mut Draft<'_>, group: NodeId) {
 fn startable(state: &State, group: NodeId) -> Option<(u32, u32)> {
     let node = state.node(group);
     let boundary = node.boundary?;
-    if node.phase.is_fulfilled() || sites::is_closed(state) {
+    if node.phase.is_fulfilled() || sites::is_closed(state, group) {
         return None;
     }
     let next = body(state, group)?.next()?;
@@ -226,7 +227,7 @@ pub(crate) fn group_ended(draft: &mut Draft<'_>, steps: NodeId, group: NodeId) {
         let message = node.message.to_string();
         return end(draft, steps, Phase::Failed, message, Outputs::default());
     }
-    if sites::is_stopping(state) {
+    if sites::is_stopping_at(state, steps) {
         let last = matches!((&state.node(steps).body, state.template_of(steps).map(|t| &t.body)),
             (Body::Steps(body), Some(PlanBody::Steps(groups))) if body.groups.len() == groups.len());
         if !last {

@@ -6,6 +6,7 @@ use crate::commands;
 use crate::decide::advance;
 use crate::draft::Draft;
 use crate::retries;
+use crate::sites;
 use crate::state::State;
 use alloc::boxed::Box;
 use alloc::format;
@@ -63,7 +64,9 @@ pub(crate) fn slept(draft: &mut Draft<'_>, us: i64) {
 
 /// Ends what has not started, and lets what waits see that nothing starts any more.
 fn halt(draft: &mut Draft<'_>, message: &str) {
-    let unplaced = |state: &State, id: &NodeId| state.node(*id).attempt().is_some_and(|a| a.epoch.is_none());
+    let unplaced = |state: &State, id: &NodeId| {
+        state.node(*id).attempt().is_some_and(|a| a.epoch.is_none()) && sites::is_stopping_at(state, *id)
+    };
     let leaves: Vec<NodeId> =
         draft.state().open_attempts.iter().copied().filter(|id| unplaced(draft.state(), id)).collect();
     for id in leaves {
@@ -89,7 +92,8 @@ fn end_suspended(draft: &mut Draft<'_>, message: &str) {
     let state = draft.state();
     let open =
         state.nodes.iter().enumerate().filter(|(_, n)| n.kind == model::NodeKind::Suspend && !n.phase.is_fulfilled());
-    let open: Vec<NodeId> = open.map(|(i, _)| NodeId(i as u32)).collect();
+    let open = open.map(|(i, _)| NodeId(i as u32)).filter(|id| sites::is_stopping_at(state, *id));
+    let open: Vec<NodeId> = open.collect();
     for id in open {
         end(draft, id, Phase::Failed, message);
     }
@@ -105,8 +109,10 @@ pub(crate) fn close_open(draft: &mut Draft<'_>, message: &str) {
     let state = draft.state();
     let open: Vec<NodeId> =
         (0..state.nodes.len() as u32).rev().map(NodeId).filter(|id| !state.node(*id).phase.is_fulfilled()).collect();
+    let quiet = core::mem::replace(&mut draft.quiet, true);
     for id in open {
         end(draft, id, Phase::Failed, message);
     }
+    draft.quiet = quiet;
     draft.ended.clear();
 }

@@ -6,6 +6,7 @@ use crate::draft::Draft;
 use crate::globals;
 use crate::invoke::{self, Call};
 use crate::scope::{Scope, Strictness, resolve};
+use crate::state::State;
 use crate::stop;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -22,7 +23,7 @@ pub(crate) fn submit(draft: &mut Draft<'_>, record: &RunRecord) -> Result<(), Re
     check_parameters(record)?;
     draft.emit(Event::RunCreated(Box::new(record.clone())));
     let state = draft.state();
-    let given = given(draft);
+    let given = given(state);
     let call = Call {
         name: record.name.clone(),
         display_name: record.name.clone(),
@@ -31,6 +32,7 @@ pub(crate) fn submit(draft: &mut Draft<'_>, record: &RunRecord) -> Result<(), Re
         place: Placement::Root,
         site: None,
         retried: false,
+        hooked: false,
     };
     match invoke::bind(state, record.plan.entrypoint, &given, &record.name, 0) {
         Ok(inputs) => invoke::invoke(draft, call, inputs),
@@ -61,8 +63,7 @@ fn check_parameters(record: &RunRecord) -> Result<(), Refusal> {
 }
 
 /// The workflow's arguments, as the root template is given them.
-fn given(draft: &Draft<'_>) -> Given {
-    let state = draft.state();
+pub(crate) fn given(state: &State) -> Given {
     let record = state.record();
     let parameters = globals::parameters(record).into_iter().map(|p| (p.name, Argument::Value(p.value))).collect();
     let scope = Scope::global(state);

@@ -191,6 +191,7 @@ fn lower(sketch: &TaskSketch, index: usize, template: usize, total: usize, shape
         continue_on: ContinueOn { error: sketch.flags & 32 != 0, failed: sketch.flags & 64 != 0 },
         depends,
         from_dependencies: false,
+        hooks: Vec::new(),
     }
 }
 

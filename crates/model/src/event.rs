@@ -127,6 +127,9 @@ pub struct NodeAdded {
     /// A try of a Retry node (Argo's `nodeFlag.retried`).
     #[serde(default)]
     pub retried: bool,
+    /// Invoked by a hook (Argo's `nodeFlag.hooked`): under the node that it is a hook of, or the exit handler of the run.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub hooked: bool,
 }
 
 /// Where a node hangs in the tree; Argo's `children` follow from it.

@@ -33,6 +33,9 @@ pub struct Plan {
     /// `spec.shutdown`: the run is stopped as soon as it is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shutdown: Option<Shutdown>,
+    /// `spec.hooks` and `spec.onExit`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<Hook>,
     /// The workflow consists of a `workflowTemplateRef`: Argo's status leaves its own name out of `templateScope` then.
     #[serde(default)]
     pub by_reference: bool,
@@ -193,6 +196,28 @@ pub struct Task {
     pub depends: String,
     /// True where `depends` stems from `dependencies` (only then may `continue_on` count).
     pub from_dependencies: bool,
+    /// `hooks` and `onExit`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<Hook>,
+}
+
+/// A lifecycle hook: a template that is invoked beside a node, or after it (`exit`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Hook {
+    /// `exit`, or a name of the document's own.
+    pub name: String,
+    pub target: Target,
+    /// Empty: the workflow's own.
+    pub arguments: Arguments,
+    /// An expr without braces; `None` only for `exit`.
+    pub expression: Option<String>,
+}
+
+impl Hook {
+    /// Whether it runs after the end, and not as its expression says.
+    pub fn is_exit(&self) -> bool {
+        self.name == "exit"
+    }
 }
 
 /// Which template a call site invokes.

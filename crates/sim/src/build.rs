@@ -30,6 +30,7 @@ impl Plans {
             parallelism: None,
             active_deadline_s: None,
             shutdown: None,
+            hooks: Vec::new(),
             by_reference: false,
             priority: 0,
             service_account: String::new(),
@@ -106,6 +107,7 @@ pub fn task(name: &str, target: TemplateId) -> Task {
         continue_on: model::plan::ContinueOn::default(),
         depends: String::new(),
         from_dependencies: false,
+        hooks: Vec::new(),
     }
 }
 

@@ -4,7 +4,7 @@
 use crate::build::{Plans, after, dag, dynamic, given, leaf, output, retry, steps, task, text};
 use crate::handwritten;
 use crate::rng::Rng;
-use model::plan::{Body, ContinueOn, OutputSource, RetryPolicy, Sequence, Task, Template, With};
+use model::plan::{Body, ContinueOn, Hook, Inputs, OutputSource, RetryPolicy, Sequence, Target, Task, Template, With};
 use model::{Plan, TemplateId};
 
 /// Leaves of one plan, about.
@@ -26,7 +26,37 @@ pub fn draw(rng: &mut Rng) -> Plan {
     }
     plan.priority = rng.between(-1, 1) as i32;
     give_sizes(&mut plan);
+    give_hooks(&mut plan);
     plan
+}
+
+/// In every fourth plan there are an exit handler and hooks. No draw: the plans of a seed stay what they were.
+fn give_hooks(plan: &mut Plan) {
+    if plan.templates.len() % 4 != 1 {
+        return;
+    }
+    let hook = |name: &str, expression: Option<String>| Hook {
+        name: name.into(),
+        target: Target::Template(TemplateId(0)),
+        arguments: Inputs::default(),
+        expression,
+    };
+    plan.hooks.push(hook("exit", None));
+    for template in &mut plan.templates {
+        let (tasks, prefix): (Vec<&mut Task>, _) = match &mut template.body {
+            Body::Steps(groups) => (groups.iter_mut().flatten().collect(), "steps"),
+            Body::Dag(dag) => (dag.tasks.iter_mut().collect(), "tasks"),
+            _ => continue,
+        };
+        for (index, task) in tasks.into_iter().enumerate() {
+            let status = |status: &str| Some(format!("{prefix}.{}.status == \"{status}\"", task.name));
+            match index % 3 {
+                0 => task.hooks.push(hook("exit", None)),
+                1 => task.hooks = vec![hook("begun", status("Running")), hook("exit", status("Failed"))],
+                _ => {}
+            }
+        }
+    }
 }
 
 /// In every third plan some leaves ask for more than a cpu, or for devices. No draw: the plans of a seed stay what they were.

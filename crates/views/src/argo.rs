@@ -152,6 +152,9 @@ pub struct TemplateRef {
 
 #[derive(Debug, Serialize)]
 pub struct NodeFlag {
+    #[serde(skip_serializing_if = "core::ops::Not::not")]
+    pub hooked: bool,
+    #[serde(skip_serializing_if = "core::ops::Not::not")]
     pub retried: bool,
 }
 
@@ -318,7 +321,7 @@ impl<'a> Nodes<'a> {
             progress: text(self.progress[node.id.index()]),
             started_at: node.started_at.map(rfc3339),
             finished_at: node.ended_at.map(rfc3339),
-            node_flag: node.retried.then_some(NodeFlag { retried: true }),
+            node_flag: (node.retried || node.hooked).then_some(NodeFlag { hooked: node.hooked, retried: node.retried }),
             used: used(node, template),
             written: node.written().cloned(),
         }

@@ -27,7 +27,7 @@ impl Edges {
     pub fn of(history: &History) -> Self {
         let count = history.nodes.len();
         let mut held = vec![Vec::new(); count];
-        for node in history.current() {
+        for node in history.current().filter(|node| !node.hooked) {
             if let Some(container) = history.container(node) {
                 held[container.index()].push(node.id);
             }

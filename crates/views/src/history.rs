@@ -53,6 +53,7 @@ pub struct NodeView {
     pub inputs: Arc<Inputs>,
     pub outputs: Arc<Outputs>,
     pub retried: bool,
+    pub hooked: bool,
     /// Of a generation before the run was reopened: no part of Argo's status.
     pub is_reset: bool,
     pub added_at: Time,
@@ -233,6 +234,7 @@ impl History {
             inputs: self.last_inputs.clone(),
             outputs: self.no_outputs.clone(),
             retried: added.retried,
+            hooked: added.hooked,
             is_reset: false,
             added_at: at,
             started_at: (!is_leaf).then_some(at),

@@ -62,6 +62,7 @@ mod tests {
             site: None,
             inputs: Default::default(),
             retried: false,
+            hooked: false,
         };
         let history = History::fold(&[Recorded { at: Time(0), event: Event::NodeAdded(Box::new(added)) }]);
         let names = Names::of(&history);

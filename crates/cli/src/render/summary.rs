@@ -236,6 +236,7 @@ mod tests {
             inputs: Default::default(),
             outputs: Default::default(),
             retried: false,
+            hooked: false,
             is_reset: false,
             added_at: Time(0),
             started_at: None,

@@ -311,6 +311,7 @@ mod tests {
             site: None,
             inputs: Default::default(),
             retried: false,
+            hooked: false,
         };
         Recorded { at: Time(0), event: Event::NodeAdded(Box::new(added)) }
     }

@@ -351,6 +351,7 @@ impl Pump {
 
     fn wish(&mut self, ticket: Ticket, id: RunId, input: Input, out: &mut Vec<Out>) {
         let resume = matches!(input, Input::Resume { .. });
+        let goes_on = resume || matches!(input, Input::Shutdown { .. });
         let caller = match &input {
             Input::Call(call) => Some(AttemptKey { run: id.clone(), node: call.parent, n: call.n }),
             _ => None,
@@ -374,10 +375,8 @@ impl Pump {
                         Some(run) => run.answer(ticket, Err(refusal)),
                         None => out.push(denied(refusal)),
                     }
-                } else if resume {
-                    if let Some(run) = self.runs.get_mut(&id) {
-                        run.resume_when_durable();
-                    }
+                } else if goes_on {
+                    self.runs.get_mut(&id).into_iter().for_each(Run::resume_when_durable);
                 } else if let Some(key) = caller {
                     self.lend_place(&key);
                 }

@@ -112,6 +112,8 @@ impl Run {
 
     pub fn load(log: Folded, resumed: bool) -> Self {
         let Folded { state, row, may_call, callers, events } = log;
+        // Whoever stopped it wants it to come to its end: nothing but its exit handler starts any more.
+        let resumed = resumed || (state.is_shutting_down() && !state.is_ended());
         Self { state, row, may_call, callers, resumed, durable: events, decided: events, ..Self::new() }
     }
 

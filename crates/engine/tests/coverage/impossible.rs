@@ -13,15 +13,6 @@ pub const IMPOSSIBLE: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "event in a run",
-        "NodeAdded LoopOpened CallAdded",
-        "stopping",
-        "nothing starts in a run that is being stopped, and calls are refused",
-    ),
-    ("event in a run", "AttemptStarted", "stopping", "a place that is granted then is not taken"),
-    ("event in a run", "AttemptAdded", "stopping", "an attempt that is lost then is not launched again"),
-    ("event in a run", "RetryDelayed", "stopping", "there is no further try then"),
-    (
-        "event in a run",
         "NodeAdded AttemptStarted AttemptAdded LoopOpened RetryDelayed CallAdded",
         "ended",
         "nothing starts in a run that has ended",

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 /// Whether a node that was just added is one too many: what is exceeded.
 pub(super) fn excess(replay: &Replay, id: NodeId) -> Option<String> {
     let node = replay.node(id);
-    if node.phase.is_fulfilled() || is_call(replay, node) {
+    if node.phase.is_fulfilled() || is_call(replay, node) || node.hooked {
         return None;
     }
     let plan = replay.plan.as_ref()?;
@@ -21,14 +21,15 @@ pub(super) fn excess(replay: &Replay, id: NodeId) -> Option<String> {
     if let Some(max) = plan.parallelism
         && node.kind == NodeKind::Pod
     {
-        let active = active(&|node| node.kind == NodeKind::Pod);
+        let active = active(&|node| node.kind == NodeKind::Pod && !node.hooked);
         if active > max as usize {
             return Some(format!("with {what} {active} leaves are active, and the run's parallelism is {max}"));
         }
     }
     let boundary = node.boundary.filter(|_| counts(node.kind))?;
     let max = replay.template(boundary)?.parallelism?;
-    let active = active(&|node| node.boundary == Some(boundary) && counts(node.kind) && !is_call(replay, node));
+    let active =
+        active(&|node| node.boundary == Some(boundary) && counts(node.kind) && !node.hooked && !is_call(replay, node));
     (active > max as usize)
         .then(|| format!("with {what} node {} has {active} active children, and its parallelism is {max}", boundary.0))
 }

@@ -4,6 +4,7 @@
 use super::Violation;
 use super::limits;
 use model::event::{AttemptEnded, CallAdded, NodeAdded, NodeEnded, Placement, Recorded, RunReopened};
+use model::input::Shutdown;
 use model::plan::{RetryPolicy, Template};
 use model::{Event, Exit, NodeId, NodeKind, Phase, Plan, RunPhase, Time};
 use std::collections::BTreeMap;
@@ -17,6 +18,8 @@ pub(super) struct Replay {
     at: Time,
     ended: bool,
     shutdown: bool,
+    terminated: bool,
+    exit: Option<NodeId>,
     deadline: bool,
     began_at: Time,
     /// Time that does not count, as recorded.
@@ -38,6 +41,10 @@ pub(super) struct Node {
     pub requested: bool,
     /// A try of a Retry node that is not the first.
     pub further_try: bool,
+    /// It is the exit handler, or part of it.
+    in_exit: bool,
+    /// A hook, or a try of one: limits of a boundary do not count it.
+    pub hooked: bool,
     /// It is open again, and its next attempt comes.
     reopened: bool,
     attempt: Attempt,
@@ -103,7 +110,10 @@ impl Replay {
                 }
                 self.nodes[node.index()].delayed_until = Some(*until);
             }
-            Event::ShutdownRequested { .. } => self.shutdown = true,
+            Event::ShutdownRequested { strategy, .. } => {
+                self.shutdown = true;
+                self.terminated |= *strategy == Shutdown::Terminate;
+            }
             Event::DeadlineExceeded => self.deadline_exceeded(),
             Event::Slept { us } => self.slept_us += us,
             Event::CallAdded(call) => self.call_added(call),
@@ -135,13 +145,15 @@ impl Replay {
         }
         let container = match &added.place {
             Placement::Root => None,
+            // A hook holds up what its node holds up.
+            Placement::Under(parent) if added.hooked => self.nodes.get(parent.index()).and_then(|node| node.container),
             Placement::Under(parent) => Some(*parent),
             Placement::After(_) => added.boundary,
         };
         let before = if let Placement::After(before) = &added.place { &before[..] } else { &[] };
         let above = [container, added.boundary];
         let unknown = above.into_iter().flatten().chain(before.iter().copied()).any(|id| id >= added.node);
-        if unknown || container.is_none() != (added.node == NodeId::ROOT) {
+        if unknown || (container.is_none() && !added.hooked && added.node != NodeId::ROOT) {
             return self.violate("I8", format!("node {} hangs nowhere", added.node.0));
         }
         for id in above.into_iter().flatten() {
@@ -157,7 +169,15 @@ impl Replay {
                 self.violate("order", format!("node {} is added before node {} has ended", added.node.0, id.0));
             }
         }
-        if (self.shutdown || self.deadline) && !added.phase.is_fulfilled() && added.kind == NodeKind::Pod {
+        let exit = added.hooked && added.place == Placement::Root;
+        let in_exit = exit || above.into_iter().flatten().any(|id| self.node(id).in_exit);
+        if exit && self.exit.replace(added.node).is_some() {
+            self.violate("order", format!("node {} is a second exit handler", added.node.0));
+        }
+        if exit && !self.is_ended(NodeId::ROOT) {
+            self.violate("order", "the exit handler begins before the root has ended".into());
+        }
+        if self.is_stopping(in_exit) && !added.phase.is_fulfilled() && added.kind == NodeKind::Pod {
             self.violate("order", format!("node {} is added though the run is being stopped", added.node.0));
         }
         if let Some(retry) = container.filter(|_| added.retried) {
@@ -173,6 +193,8 @@ impl Replay {
             container,
             requested,
             further_try,
+            in_exit,
+            hooked: added.hooked || (added.retried && container.is_some_and(|retry| self.node(retry).hooked)),
             reopened: false,
             attempt: Attempt::default(),
             tries: Vec::new(),
@@ -181,6 +203,11 @@ impl Replay {
         if let Some(excess) = limits::excess(self, added.node) {
             self.violate("I9", excess);
         }
+    }
+
+    /// Whether nothing may start: the exit handler may after a stop.
+    fn is_stopping(&self, in_exit: bool) -> bool {
+        (self.shutdown || self.deadline) && (self.terminated || !in_exit)
     }
 
     /// Time asleep is nobody's fault.
@@ -239,7 +266,7 @@ impl Replay {
             self.violate("children", format!("attempt {n} of node {} starts after the node's end", id.0));
         } else if again {
             self.violate("I3", format!("attempt {n} of node {} starts a second time", id.0));
-        } else if self.shutdown || self.deadline {
+        } else if self.is_stopping(self.node(id).in_exit) {
             self.violate("order", format!("attempt {n} of node {} starts though the run is being stopped", id.0));
         } else if let Some(above) = limits::above(self, id).into_iter().find(|above| self.is_ended(*above)) {
             self.violate(
@@ -344,6 +371,8 @@ impl Replay {
             self.violate("I5", format!("the run ends before node {index}"));
         }
         let root = self.nodes.first().map(|node| node.phase);
+        let exit = self.exit.map(|id| self.node(id).phase).filter(|phase| phase.is_failed_or_error());
+        let root = if root == Some(Phase::Succeeded) { exit.or(root) } else { root };
         let expected = match root {
             _ if self.shutdown => RunPhase::Failed,
             Some(Phase::Failed) => RunPhase::Failed,

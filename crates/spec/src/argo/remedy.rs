@@ -6,9 +6,6 @@ pub fn instead_of(path: &str) -> &'static str {
     let (parent, name) = path.rsplit_once('.').unwrap_or(("", path));
     let holder = parent.rsplit('.').next().unwrap_or_default();
     match (holder, name) {
-        (_, "onExit" | "hooks") => {
-            "leave it out, or make it a last task that depends on both ends: `depends: \"a || a.Failed || a.Errored\"`"
-        }
         (_, "memoize") => "leave it out: the task then runs every time",
         (_, "synchronization") => "leave it out, or keep tasks apart with `parallelism`",
         ("templates", "suspend") => "leave the step out: nothing waits for a person yet",

@@ -15,7 +15,7 @@ pub const FLOORS: &[(&str, usize)] = &[
     ("retry", 329),
     ("sprig", 2034),
     ("template", 1212),
-    ("tree", 383),
+    ("tree", 416),
     ("typed", 218),
     ("validate", 815),
     ("when", 1018),

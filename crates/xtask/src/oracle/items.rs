@@ -61,6 +61,7 @@ fn got(row: &Value) -> Value {
         continue_on: ContinueOn::default(),
         depends: String::new(),
         from_dependencies: false,
+        hooks: Vec::new(),
     };
     let var = |value: &Value| value.as_str().map_or(Var::Null, Var::str);
     let vars: BTreeMap<String, Var> =

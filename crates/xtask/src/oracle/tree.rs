@@ -4,7 +4,7 @@ use super::{Row, Verdict, of};
 use engine::{Draft, State, decide, evolve};
 use model::attempt::Profile;
 use model::event::Recorded;
-use model::input::{Epoch, Report, ReportKind, Stamped};
+use model::input::{Report, ReportKind, Stamped};
 use model::node::Parameter;
 use model::record::Source;
 use model::{Event, Exit, Input, NodeId, Outcome, RunId, RunRecord, Time};
@@ -127,12 +127,7 @@ impl Run {
         if leaves.is_empty() || self.log.iter().any(|r| matches!(r.event, Event::RunEnded { .. })) {
             return None;
         }
-        let placed = |(node, _): &(NodeId, String)| Report {
-            node: *node,
-            n: 0,
-            what: ReportKind::Placed(Epoch("e".into()), Vec::new()),
-        };
-        self.input(Input::Reports(leaves.iter().map(placed).collect()));
+        // As recorded: no reconcile saw them running.
         let ended = |(node, name): &(NodeId, String)| {
             let scripted = outcomes.iter().find(|o| o.matches.is_match(name));
             let mut outcome = Outcome::bare(Exit::Exited(scripted.map_or(0, |o| o.exit)), Time(self.now));
@@ -171,7 +166,7 @@ impl Run {
                 "inputs": values(&node["inputs"]["parameters"]), "outputs": values(&node["outputs"]["parameters"]),
                 "result": node["outputs"]["result"], "exitCode": node["outputs"]["exitCode"], "progress": node["progress"],
                 "templateRef": template_ref(&node["templateRef"]),
-                "flag": if node["nodeFlag"]["retried"] == true { json!("retried") } else { Value::Null },
+                "flag": flag(&node["nodeFlag"]),
             });
             if let Some(entries) = entry.as_object_mut() {
                 entries.retain(|_, value| {
@@ -184,6 +179,11 @@ impl Run {
         let message = status["message"].as_str().unwrap_or_default();
         json!({ "phase": status["phase"], "message": message, "waves": waves, "nodes": nodes })
     }
+}
+
+fn flag(flags: &Value) -> Value {
+    let set = ["retried", "hooked"].into_iter().find(|name| flags[name] == true);
+    set.map_or(Value::Null, |name| json!(name))
 }
 
 fn template_ref(reference: &Value) -> Value {

@@ -6,7 +6,7 @@ use crate::argo::definition::Reference;
 use crate::argo::view::{Word, field, flag, int_or_text, items, text, word, words};
 use crate::yaml::{Node, to_json_plain};
 use model::Text;
-use model::plan::{ContinueOn, Dag, Scope, Sequence, Target, Task, With};
+use model::plan::{Arguments, ContinueOn, Dag, Hook, Scope, Sequence, Target, Task, With};
 use std::rc::Rc;
 
 impl Lowering<'_> {
@@ -45,7 +45,32 @@ impl Lowering<'_> {
             continue_on: continue_on(node),
             depends: String::new(),
             from_dependencies: false,
+            hooks: self.hooks(node, scope),
         }
+    }
+
+    /// `hooks` and `onExit` of a workflow, step or task; of two exit hooks that among `hooks` counts. (Upstream: `GetExitHook`.)
+    pub(super) fn hooks(&mut self, node: &Node, scope: &Scope) -> Vec<Hook> {
+        let entries = field(node, "hooks").and_then(|hooks| hooks.mapping()).unwrap_or_default();
+        let mut hooks = Vec::new();
+        for entry in entries {
+            hooks.push(Hook {
+                name: entry.key.key_text().unwrap_or_default().to_owned(),
+                target: self.target(&entry.value, scope),
+                arguments: self.arguments(field(&entry.value, "arguments")),
+                expression: word(&entry.value, "expression").map(|w| w.text),
+            });
+        }
+        if let Some(name) = word(node, "onExit").filter(|_| !hooks.iter().any(Hook::is_exit)) {
+            let target = match self.named(scope, &name.text) {
+                Some(id) => Target::Template(id),
+                None => Target::Named(Text(name.text)),
+            };
+            let arguments = Arguments::default();
+            hooks.push(Hook { name: "exit".to_owned(), target, arguments, expression: None });
+        }
+        hooks.sort_by(|a, b| a.name.cmp(&b.name));
+        hooks
     }
 
     fn target(&mut self, node: &Node, scope: &Scope) -> Target {

@@ -47,6 +47,7 @@ pub fn plan(
     }
     let entrypoint = options.entrypoint.clone().unwrap_or_else(|| text(spec, "entrypoint"));
     let entrypoint = lowering.named(&Scope::Local, &entrypoint);
+    let hooks = lowering.hooks(spec, &Scope::Local);
     lowering.run();
     lowering.file = definition.file.clone();
     let arguments = lowering.arguments(field(spec, "arguments"));
@@ -63,6 +64,7 @@ pub fn plan(
         priority: int(spec, "priority").and_then(|p| i32::try_from(p).ok()).unwrap_or_default(),
         service_account: text(spec, "serviceAccountName"),
         shutdown: shutdown(spec, lowering.faults),
+        hooks,
         by_reference: effective.reference.is_some(),
         notices: Vec::new(),
     })
