@@ -30,7 +30,27 @@ pub(crate) fn reflink(source: &File, target: &File) -> bool {
     #[cfg(target_os = "linux")]
     return rustix::fs::ioctl_ficlone(target, source).is_ok();
     #[cfg(not(target_os = "linux"))]
-    return false;
+    {
+        let _ = (source, target);
+        false
+    }
+}
+
+/// Syncs the whole file system that `directory` is on. False where the system cannot.
+///
+/// # Errors
+/// As open(2) and syncfs(2).
+pub fn sync_file_system(directory: &Path) -> io::Result<bool> {
+    #[cfg(target_os = "linux")]
+    {
+        rustix::fs::syncfs(File::open(directory)?)?;
+        Ok(true)
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = directory;
+        Ok(false)
+    }
 }
 
 /// Sets the permission bits if they are not these already.

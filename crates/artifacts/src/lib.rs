@@ -14,5 +14,6 @@ mod manifest;
 mod store;
 mod tree;
 
+pub use copy::sync_file_system;
 pub use error::ArtifactError;
 pub use store::{Removal, Store, Stored};

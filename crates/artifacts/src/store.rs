@@ -471,7 +471,7 @@ impl Store {
 
     fn sync_tree(&self, digest: &Digest) -> Result<(), ArtifactError> {
         let manifest = self.read_manifest(digest)?;
-        if manifest.entries.len() > SYNC_FILES_MAX && self.sync_file_system()? {
+        if manifest.entries.len() > SYNC_FILES_MAX && copy::sync_file_system(&self.root).at(self.root.as_path())? {
             return Ok(());
         }
         let root = self.tree_path(digest);
@@ -484,18 +484,6 @@ impl Store {
             self.sync_path(&path, digest)?;
         }
         Ok(())
-    }
-
-    /// False where the system cannot.
-    fn sync_file_system(&self) -> Result<bool, ArtifactError> {
-        #[cfg(target_os = "linux")]
-        {
-            let root = File::open(self.root.as_path()).at(self.root.as_path())?;
-            rustix::fs::syncfs(&root).at(self.root.as_path())?;
-            Ok(true)
-        }
-        #[cfg(not(target_os = "linux"))]
-        Ok(false)
     }
 
     fn sync_path(&self, path: &Path, digest: &Digest) -> Result<(), ArtifactError> {

@@ -263,10 +263,18 @@ impl Client {
     }
 }
 
-/// Who listens at the other end.
+/// Who listens at the other end; `None` where the system does not tell.
 fn peer(stream: &UnixStream) -> Option<u32> {
-    let peer = rustix::net::sockopt::socket_peercred(stream).ok()?;
-    Some(peer.pid.as_raw_nonzero().get().unsigned_abs())
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = stream;
+        None
+    }
+    #[cfg(target_os = "linux")]
+    {
+        let peer = rustix::net::sockopt::socket_peercred(stream).ok()?;
+        Some(peer.pid.as_raw_nonzero().get().unsigned_abs())
+    }
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ mod frame;
 pub use images::Catalogue;
 pub use local::scratch::remove as remove_directory;
 pub use local::{Local, LocalSettings};
-pub use machine::{Machine, machine};
+pub use machine::{Machine, lacking, machine};
 pub use resources::lowered;
 pub use runner::close_inherited;
 

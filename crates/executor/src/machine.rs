@@ -1,6 +1,7 @@
 //! What this machine has: cpus, memory, GPUs, and which of the sandbox's building blocks.
 //! It must never change anything: what the runner really gets is in its notices.
 
+use crate::runner;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -58,10 +59,13 @@ pub fn machine() -> Machine {
     }
 }
 
+/// What this build does not give on any machine: one line each, nothing in the usual build on Linux.
+pub fn lacking() -> &'static [&'static str] {
+    runner::LACKING
+}
+
 fn memory_bytes() -> u64 {
-    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:")?.split_whitespace().next()?.parse().ok());
-    let total = total.unwrap_or(1 << 20) * 1024_u64;
+    let total = runner::memory_bytes().unwrap_or(1 << 30);
     // In a container the limit of the whole is seen at the root of the hierarchy.
     let limits = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
     let limit = limits.iter().find_map(|path| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok());
@@ -95,6 +99,9 @@ fn gpus() -> (u32, GpuMaker) {
 fn cgroup() -> CgroupVersion {
     let writable = |path: &Path| rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok();
     let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    if !lacking().is_empty() {
+        return CgroupVersion::None;
+    }
     if writable(Path::new("/sys/fs/cgroup/memory")) {
         return CgroupVersion::V1;
     }
@@ -105,7 +112,8 @@ fn cgroup() -> CgroupVersion {
 }
 
 fn namespaces() -> NamespaceKind {
-    if std::env::var_os("TOWPATH_NO_NAMESPACES").is_some_and(|value| value == "1") {
+    let forbidden = std::env::var_os("TOWPATH_NO_NAMESPACES").is_some_and(|value| value == "1");
+    if forbidden || !lacking().is_empty() {
         return NamespaceKind::None;
     }
     if rustix::process::geteuid().is_root() && has_admin() {

@@ -3,7 +3,7 @@
 //! It must never reach a plan, an event, a log or a message.
 
 use crate::home::{Home, at, make_private_dir, safe_name};
-use crate::runner::orphans::MARK;
+use crate::runner::MARK;
 use model::RunId;
 use model::attempt::Profile;
 use serde::{Deserialize, Serialize};

@@ -28,6 +28,10 @@ fn main() -> ExitCode {
             executor::runner::main(&home)
         }
         Some("__overwrite_own_program") => out::overwrite_own_program(),
+        _ if !executor::lacking().is_empty() => {
+            println!("the portable build has no sandboxes to break out of: all attempts are left out");
+            ExitCode::SUCCESS
+        }
         _ => {
             let mut cases = out::cases();
             cases.extend(left::cases());

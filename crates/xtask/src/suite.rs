@@ -4,6 +4,7 @@
 use crate::flags::Flags;
 use crate::{checkout, conformance, examples, faults, kill, oracle, simulation, tidy};
 use anyhow::{Context, Result};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,7 @@ const ALL: &[(&str, Check)] = &[
     ("fmt", fmt),
     ("tidy", rules),
     ("clippy", clippy),
+    ("portable", portable),
     ("deny", deny),
     ("doc", doc),
     ("oracle", oracle),
@@ -108,6 +110,28 @@ fn fmt() -> Result<bool> {
 
 fn clippy() -> Result<bool> {
     passes(cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+}
+
+/// The build that needs no more than POSIX, on this machine, and where its parts are installed the look of macOS's compiler at it.
+fn portable() -> Result<bool> {
+    let executor = cargo(&["test", "--quiet", "-p", "executor", "--features", "portable", "--lib", "--test", "local"]);
+    let smoke = cargo(&["test", "--quiet", "-p", "e2e", "--features", "portable", "portable::"]);
+    Ok(passes(executor)? & passes(smoke)? & macos()?)
+}
+
+/// Nothing is linked, so that no C compiler for it is needed: what is C is left out.
+fn macos() -> Result<bool> {
+    const TARGET: &str = "aarch64-apple-darwin";
+    let libraries = Command::new("rustc").args(["--print", "target-libdir", "--target", TARGET]).output();
+    let there = libraries.is_ok_and(|told| Path::new(String::from_utf8_lossy(&told.stdout).trim()).is_dir());
+    if !there {
+        println!("the check for macOS is skipped: `rustup target add {TARGET}`");
+        return Ok(true);
+    }
+    let mut check = cargo(&["check", "--quiet", "-p", "cli", "--target", TARGET]);
+    check.env("SDKROOT", "/").env("CC_aarch64_apple_darwin", "true").env("AR_aarch64_apple_darwin", "true");
+    check.env("RUSTFLAGS", "-D warnings");
+    passes(check)
 }
 
 /// Licences, bans and sources. The advisory database lies on another host and is left to those who can reach it.

@@ -16,6 +16,8 @@ mod kills;
 mod large;
 mod looking;
 mod points;
+#[cfg(feature = "portable")]
+mod portable;
 mod pressure;
 mod pythons;
 mod resources;

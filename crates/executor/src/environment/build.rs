@@ -44,8 +44,9 @@ impl Build<'_> {
         } else {
             self.with_pip(&requirements, &written)?
         }
-        let dir = File::open(&self.site.dir).map_err(fail)?;
-        rustix::fs::syncfs(&dir).map_err(|error| fail(error.into()))?;
+        if !artifacts::sync_file_system(&self.site.dir).map_err(fail)? {
+            rustix::fs::sync();
+        }
         let made = kept::Made::now(RECIPE, wanted, self.interpreter);
         fs::write(self.site.dir.join(COMPLETE), serde_json::to_vec(&made).unwrap_or_default()).map_err(fail)?;
         let _ = fs::remove_file(&requirements);

@@ -3,8 +3,7 @@
 
 use super::Inner;
 use crate::frame::{self, Incoming};
-use crate::runner::orphans::MARK;
-use crate::runner::{BUSY, READY};
+use crate::runner::{BUSY, MARK, READY};
 use model::AttemptKey;
 use model::input::Epoch;
 use model::runner::{FromRunner, RUNNER_PROTOCOL, ToRunner};

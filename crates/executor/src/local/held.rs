@@ -127,7 +127,7 @@ fn copy(from: Opened, to: &Path) -> io::Result<()> {
         copied.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", name.to_string_lossy())))?;
     }
     let mode = rustix::fs::fstat(&dir)?.st_mode;
-    fs::set_permissions(to, fs::Permissions::from_mode(mode & 0o777 | 0o700))
+    rustix::fs::chmod(to, Mode::from_raw_mode(mode & 0o777 | 0o700)).map_err(io::Error::from)
 }
 
 /// One that grows is copied as long as it was.

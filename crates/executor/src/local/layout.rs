@@ -3,8 +3,7 @@
 //! It must never look at the disk.
 
 use crate::home::Home;
-use crate::runner::mounts;
-use crate::runner::sandbox::INSIDE;
+use crate::runner::layers::{self, INSIDE};
 use model::attempt::{Launch, Profile};
 use model::runner::{Bind, BindKind};
 use model::{AttemptKey, Content};
@@ -148,7 +147,7 @@ impl Site {
 impl Layout {
     /// Where what `bind` number `index` shows is written: the directory and whether it is the attempt's own.
     pub fn bind_layer(&self, index: usize) -> PathBuf {
-        mounts::bind_layer(&self.scratch, index)
+        layers::bind_layer(&self.scratch, index)
     }
 
     fn bind(&mut self, from: &Path, to: &str, how: BindKind) {

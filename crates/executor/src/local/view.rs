@@ -3,7 +3,7 @@
 
 use super::held::Place;
 use super::layout::Layout;
-use crate::runner::mounts;
+use crate::runner::layers;
 use model::runner::BindKind;
 use std::collections::{BTreeSet, VecDeque};
 use std::ffi::{OsStr, OsString};
@@ -56,7 +56,7 @@ struct Layers {
 impl<'a> View<'a> {
     pub fn new(layout: &'a Layout, home: &Path) -> Self {
         let entries = fs::read_dir(layout.scratch.join("mounts")).into_iter().flatten().flatten();
-        let mounts = entries.map(|entry| mounts::point_of(&entry.file_name().to_string_lossy())).collect();
+        let mounts = entries.map(|entry| layers::point_of(&entry.file_name().to_string_lossy())).collect();
         Self { layout, home: home.to_path_buf(), mounts }
     }
 
@@ -160,7 +160,7 @@ impl<'a> View<'a> {
         let mount =
             self.mounts.iter().filter(|point| path.starts_with(point)).max_by_key(|point| point.as_os_str().len());
         let (top, rest) = match mount {
-            Some(point) => (mounts::layer_of(scratch, point).join("upper"), path.strip_prefix(point)),
+            Some(point) => (layers::layer_of(scratch, point).join("upper"), path.strip_prefix(point)),
             None => (scratch.join("upper"), path.strip_prefix("/")),
         };
         let rest = rest.unwrap_or(Path::new(""));
@@ -249,7 +249,7 @@ impl<'a> View<'a> {
             ["upper", "root"].into_iter().map(|top| (scratch.join(top), PathBuf::from("/"), true)).collect();
         places.push((scratch.join("tmp"), PathBuf::from("/tmp"), false));
         places.extend(
-            self.mounts.iter().map(|point| (mounts::layer_of(scratch, point).join("upper"), point.clone(), true)),
+            self.mounts.iter().map(|point| (layers::layer_of(scratch, point).join("upper"), point.clone(), true)),
         );
         for (index, bind) in self.layout.binds.iter().enumerate() {
             let to = PathBuf::from(&bind.to);

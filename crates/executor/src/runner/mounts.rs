@@ -1,4 +1,4 @@
-//! The machine's mounts as a sandbox shows them, and where the writes to each of them go.
+//! The machine's mounts as a sandbox shows them.
 //! It must never mount anything.
 
 use std::path::{Path, PathBuf};
@@ -90,21 +90,6 @@ fn unescaped(text: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// The directory below `scratch` with the layers (`upper`, `work`) of a host mount.
-pub fn layer_of(scratch: &Path, point: &Path) -> PathBuf {
-    scratch.join("mounts").join(point.to_string_lossy().replace('%', "%25").replace('/', "%2F"))
-}
-
-/// The mount point that a name made by `layer_of` stands for.
-pub fn point_of(name: &str) -> PathBuf {
-    PathBuf::from(name.replace("%2F", "/").replace("%25", "%"))
-}
-
-/// The directory below `scratch` with the layers of the bind number `index`.
-pub fn bind_layer(scratch: &Path, index: usize) -> PathBuf {
-    scratch.join(format!("in-{index}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,15 +119,5 @@ mod tests {
         let text = "1 0 8:1 / / rw - ext4 a rw\n2 1 8:2 / /data rw - ext4 b rw\n3 1 0:5 / /proc/x rw - proc c rw\n\
                     4 1 8:3 / /var/lib/x rw - ext4 d rw\n5 1 8:3 / /var/y rw - ext4 d rw\n";
         assert_eq!(tops_with_mounts(text), [Path::new("/var")]);
-    }
-
-    #[test]
-    fn a_mount_point_survives_its_name() {
-        for point in ["/data", "/a/b%2Fc d"] {
-            let layer = layer_of(Path::new("/s"), Path::new(point));
-            assert_eq!(layer.parent(), Some(Path::new("/s/mounts")));
-            let name = layer.file_name().expect("name").to_string_lossy().into_owned();
-            assert_eq!(point_of(&name), Path::new(point));
-        }
     }
 }

@@ -1,13 +1,11 @@
 //! Processes that a task without a PID namespace left behind: found by `TOWPATH_ATTEMPT` in their environment and ended.
 //! It must never touch a process that does not carry the key of an attempt that is over.
 
+use super::MARK;
 use super::sys;
 use crate::home::Home;
 use model::{AttemptKey, NodeId, RunId};
 use std::fs;
-
-/// The variable that marks the processes of an attempt.
-pub const MARK: &str = "TOWPATH_ATTEMPT";
 
 /// Ends what attempts of dead runners of this home left. Called before anything is started.
 pub fn sweep(home: &Home) {

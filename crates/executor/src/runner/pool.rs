@@ -1,7 +1,7 @@
 //! Sandboxes that are made ahead of need and used again while clean (DESIGN §5).
 //! It must never hand out a sandbox in which an attempt left a trace, nor one of another run.
 
-use super::mounts;
+use super::layers;
 use super::sandbox::Sandboxes;
 use super::sys;
 use super::traces::Traces;
@@ -354,7 +354,7 @@ fn written_by_tasks(dir: &Path, binds: &[Bind]) -> Vec<PathBuf> {
     let mounts = fs::read_dir(dir.join("mounts")).into_iter().flatten().flatten();
     found.extend(mounts.map(|entry| entry.path().join("upper")));
     let overlays = binds.iter().enumerate().filter(|(_, bind)| bind.how == BindKind::Overlay);
-    found.extend(overlays.map(|(index, _)| mounts::bind_layer(dir, index).join("upper")));
+    found.extend(overlays.map(|(index, _)| layers::bind_layer(dir, index).join("upper")));
     found
 }
 

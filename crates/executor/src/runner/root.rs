@@ -1,6 +1,7 @@
 //! The root of a sandbox: the machine's files under private overlays, devices, and what an attempt is given (DESIGN §5).
 //! It must never be laid by a process that goes on to do anything else than be the sandbox's init.
 
+use super::layers;
 use super::mounts::{self, HostMount};
 use super::sandbox::Sandboxes;
 use super::sys::{self, Namespaces};
@@ -113,7 +114,7 @@ impl Sandboxes {
         if !mount.disk {
             return clone_mount(&mount.point, true, false);
         }
-        let own = mounts::layer_of(scratch, &mount.point);
+        let own = layers::layer_of(scratch, &mount.point);
         let lower = std::slice::from_ref(&mount.point);
         self.clone_overlay(lower, &own).or_else(|_| clone_mount(&mount.point, true, false))
     }
@@ -123,7 +124,7 @@ impl Sandboxes {
         match bind.how {
             BindKind::ReadOnly => clone_mount(from, true, false),
             BindKind::Writable => clone_mount(from, false, false),
-            BindKind::Overlay => self.clone_overlay(&[from.to_path_buf()], &mounts::bind_layer(scratch, index)),
+            BindKind::Overlay => self.clone_overlay(&[from.to_path_buf()], &layers::bind_layer(scratch, index)),
         }
     }
 

@@ -5,10 +5,12 @@
 
 use super::confine;
 use super::filter::Filters;
+use super::handover::{NO_EXEC, TaskFds, read_report};
 use super::mounts;
+use super::program::{Program, Setting, Stage, Status};
 use super::root;
 use super::sys::landlock::Ruleset;
-use super::sys::{self, Namespaces, Program, Setting, Stage, Status};
+use super::sys::{self, Namespaces};
 use crate::home::Home;
 use model::attempt::Profile;
 use model::runner::{Bind, Spawn};
@@ -16,11 +18,8 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::MountPropagationFlags;
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-
-/// Where a sandbox shows what is ours: `home`, `source`, `cache`, `bin`.
-pub const INSIDE: &str = "/towpath";
 
 /// What sandboxes of this machine are made from.
 pub struct Sandboxes {
@@ -31,7 +30,7 @@ pub struct Sandboxes {
     pub(super) base: PathBuf,
     /// The mount namespace in which tasks without a sandbox run.
     host: Option<OwnedFd>,
-    pub(super) filters: Filters,
+    filters: Filters,
 }
 
 /// A started sandbox: its init, and the pipe by which that tells what became of the task.
@@ -39,18 +38,6 @@ pub struct Started {
     pub pid: i32,
     pub pidfd: OwnedFd,
     pub report: OwnedFd,
-}
-
-/// The descriptors of a task.
-pub struct TaskFds<'a> {
-    pub stdin: BorrowedFd<'a>,
-    pub stdout: BorrowedFd<'a>,
-    pub stderr: BorrowedFd<'a>,
-    pub cgroups: &'a [OwnedFd],
-    /// `RLIMIT_DATA`, where no cgroup enforces the memory limit.
-    pub data_bytes_max: Option<u64>,
-    /// `RLIMIT_NOFILE` of tasks, where ours is another.
-    pub files_max: Option<libc::rlimit>,
 }
 
 impl Sandboxes {
@@ -79,6 +66,11 @@ impl Sandboxes {
     /// The mount namespace that tasks without a sandbox have to join; `None` where the runner never left it.
     pub fn host(&self) -> Option<BorrowedFd<'_>> {
         self.host.as_ref().map(AsFd::as_fd)
+    }
+
+    /// What tasks of profile `standard` may not ask of the kernel; empty where it cannot be told.
+    pub fn filter(&self) -> &[sys::Instruction] {
+        self.filters.standard()
     }
 
     /// Standard input of tasks: seen through a read-only mount, so that a task cannot change the machine's own device by its descriptor.
@@ -319,44 +311,6 @@ fn run_task(program: &Program, cgroups: &[OwnedFd], fds: &TaskFds<'_>, limits: &
     }
 }
 
-/// What an init had to say.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Report {
-    Ended(Status),
-    /// The task was not started: where, and the errno.
-    NotStarted(Stage, i32),
-    /// The sandbox could not be built: why.
-    NoSandbox(String),
-    /// The process that would have become the task was killed before.
-    KilledBeforeExec,
-    /// The init was killed.
-    Nothing,
-}
-
-const NO_EXEC: &str = "killed before exec";
-
-impl Report {
-    /// Reads the report of an init that has ended.
-    pub fn read(from: OwnedFd) -> Self {
-        Self::parse(&read_report(from))
-    }
-
-    fn parse(said: &str) -> Self {
-        let number = |text: &str| text.parse::<i32>().unwrap_or(-1);
-        match said.split_once(' ') {
-            _ if said == NO_EXEC => Self::KilledBeforeExec,
-            Some(("exited", code)) => Self::Ended(Status::Exited(number(code))),
-            Some(("signalled", signal)) => Self::Ended(Status::Signalled(number(signal))),
-            Some(("failed", rest)) => match rest.split_once(' ') {
-                Some(("sandbox:", why)) => Self::NoSandbox(why.into()),
-                Some((stage, errno)) => Self::NotStarted(stage_of(stage), number(errno)),
-                None => Self::NoSandbox(rest.into()),
-            },
-            _ => Self::Nothing,
-        }
-    }
-}
-
 fn stage_name(stage: Stage) -> &'static str {
     match stage {
         Stage::Clone => "clone",
@@ -366,45 +320,10 @@ fn stage_name(stage: Stage) -> &'static str {
     }
 }
 
-fn stage_of(name: &str) -> Stage {
-    match name {
-        "clone" => Stage::Clone,
-        "directory" => Stage::Directory,
-        "exec" => Stage::Exec,
-        _ => Stage::Setup,
-    }
-}
-
 fn pipe() -> Result<(OwnedFd, OwnedFd), String> {
     rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|error| format!("pipe: {error}"))
 }
 
-fn read_report(from: OwnedFd) -> String {
-    let mut said = String::new();
-    let _ = fs::File::from(from).take(64 << 10).read_to_string(&mut said);
-    said
-}
-
 fn write_all(to: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<()> {
     fs::File::from(to.try_clone_to_owned()?).write_all(bytes)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reports_are_read_back() {
-        let cases = [
-            ("exited 3", Report::Ended(Status::Exited(3))),
-            ("signalled 9", Report::Ended(Status::Signalled(9))),
-            ("failed exec 2", Report::NotStarted(Stage::Exec, 2)),
-            ("failed sandbox: overlay on /: no", Report::NoSandbox("overlay on /: no".into())),
-            (NO_EXEC, Report::KilledBeforeExec),
-            ("", Report::Nothing),
-        ];
-        for (said, report) in cases {
-            assert_eq!(Report::parse(said), report);
-        }
-    }
 }

@@ -128,7 +128,9 @@ impl Shell {
         let cgroups = Cgroups::find(&home.hash());
         cgroups.sweep();
         cgroups.close();
-        let mut notices: Vec<String> = cgroups.problem().into_iter().collect();
+        let mut notices: Vec<String> =
+            super::LACKING.iter().map(|what| format!("the portable build: {what}")).collect();
+        notices.extend(cgroups.problem());
         let sandboxes = match forbidden().map_or_else(|| Sandboxes::prepare(home), Err) {
             Ok(sandboxes) => Some(sandboxes),
             Err(why) => {
@@ -485,11 +487,7 @@ fn wall() -> Time {
 
 /// Boot id, start time, process id: a runner that is gone never comes back under the same.
 fn epoch() -> io::Result<Epoch> {
-    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
-    let stat = fs::read_to_string("/proc/self/stat")?;
-    // Field 22 (proc(5)); the second one, in parentheses, may hold spaces.
-    let start = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(19)).unwrap_or("0");
-    Ok(Epoch(format!("{}/{start}/{}", boot.trim(), std::process::id())))
+    Ok(Epoch(format!("{}/{}", sys::life()?, std::process::id())))
 }
 
 /// For tests, and for those who want none.

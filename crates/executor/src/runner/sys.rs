@@ -6,86 +6,15 @@
 pub mod landlock;
 pub mod network;
 
+pub use super::posix::{move_to, new_session, raise_files_max, wait};
+use super::program::{Dead, Enter, Program, Setting, Stage};
 use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::ffi::{CString, c_char, c_int, c_void};
+use std::ffi::{c_char, c_int, c_void};
 use std::io;
 use std::ptr;
 
-/// A program that is ready for execve: nothing has to be allocated between clone and exec.
-pub struct Program {
-    path: CString,
-    dir: CString,
-    _texts: Vec<CString>,
-    argv: Vec<*const c_char>,
-    envp: Vec<*const c_char>,
-}
-
-impl Program {
-    /// `path` is what is executed, `argv` what it sees.
-    ///
-    /// # Errors
-    /// A text holds a NUL byte.
-    pub fn new(path: &str, argv: &[String], env: &[(String, String)], dir: &str) -> io::Result<Self> {
-        let mut texts = Vec::with_capacity(argv.len() + env.len());
-        for text in argv {
-            texts.push(c_string(text.clone())?);
-        }
-        for (name, value) in env {
-            texts.push(c_string(format!("{name}={value}"))?);
-        }
-        let pointers = |texts: &[CString]| texts.iter().map(|t| t.as_ptr()).chain([ptr::null()]).collect::<Vec<_>>();
-        let (first, rest) = texts.split_at(argv.len());
-        let (argv, envp) = (pointers(first), pointers(rest));
-        Ok(Self { path: c_string(path.into())?, dir: c_string(dir.into())?, _texts: texts, argv, envp })
-    }
-}
-
-fn c_string(text: String) -> io::Result<CString> {
-    CString::new(text).map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "a text with a NUL byte in it"))
-}
-
-/// What the child does before exec.
-pub struct Setting<'a> {
-    pub stdin: BorrowedFd<'a>,
-    pub stdout: BorrowedFd<'a>,
-    pub stderr: BorrowedFd<'a>,
-    /// Opened `cgroup.procs` files (v1) to join.
-    pub cgroups: &'a [OwnedFd],
-    /// Where it runs; `None`: where we are.
-    pub enter: Option<Enter<'a>>,
-    /// Keep only these capabilities.
-    pub capabilities: Option<u64>,
-    /// A seccomp program; empty for none.
-    pub filter: &'a [libc::sock_filter],
-    /// Landlock's rules.
-    pub rules: Option<BorrowedFd<'a>>,
-    /// No program that it starts has more power than it has itself.
-    pub no_new_privileges: bool,
-    /// `RLIMIT_DATA`, where no cgroup enforces a memory limit.
-    pub data_bytes_max: Option<u64>,
-    /// `RLIMIT_NOFILE` as whoever started us had it.
-    pub files_max: Option<libc::rlimit>,
-    /// Die when the parent does.
-    pub die_with_parent: bool,
-}
-
-/// Namespaces that a child joins.
-#[derive(Clone, Copy)]
-pub enum Enter<'a> {
-    /// This mount namespace.
-    Mounts(BorrowedFd<'a>),
-    /// Mount, IPC and PID namespace of this process (its pidfd). `back`: our own PID namespace.
-    Sandbox { init: BorrowedFd<'a>, back: BorrowedFd<'a> },
-}
-
-/// Where starting a program failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
-    Clone,
-    Setup,
-    Directory,
-    Exec,
-}
+/// One of a seccomp program.
+pub use libc::sock_filter as Instruction;
 
 struct Child<'a> {
     program: &'a Program,
@@ -336,14 +265,6 @@ pub fn fork_into(namespaces: Namespaces, cut_off: bool, body: impl FnOnce() -> i
     }
 }
 
-/// A child that has ended and is not reaped yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Dead {
-    pub pid: i32,
-    /// A signal ended it before it became a program: what ended was ours, and not what it was started for.
-    pub before_exec: bool,
-}
-
 /// A child (-1: any) that has ended; it stays until `wait`.
 pub fn dead(pid: i32) -> Option<Dead> {
     let which = if pid < 0 { libc::P_ALL } else { libc::P_PID };
@@ -385,75 +306,10 @@ fn flags_of(pid: i32) -> Option<u64> {
     stat.rsplit_once(')')?.1.split_whitespace().nth(6)?.parse().ok()
 }
 
-/// How a child ended and what it and the children that it waited for used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reaped {
-    pub pid: i32,
-    pub status: Status,
-    pub cpu_us: u64,
-    pub memory_peak_bytes: u64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Status {
-    Exited(i32),
-    Signalled(i32),
-}
-
-/// Reaps a child (-1: any). `None`: none has ended, or there is none.
-///
-/// # Errors
-/// As wait4(2); no child is not one.
-pub fn wait(pid: i32, block: bool) -> io::Result<Option<Reaped>> {
-    let mut status: c_int = 0;
-    loop {
-        // SAFETY: both out-parameters are valid for the call.
-        let (got, usage) = unsafe {
-            let mut usage: libc::rusage = std::mem::zeroed();
-            (libc::wait4(pid, &mut status, if block { 0 } else { libc::WNOHANG }, &mut usage), usage)
-        };
-        if got > 0 {
-            return Ok(Some(reaped(got, status, &usage)));
-        }
-        if got == 0 {
-            return Ok(None);
-        }
-        match io::Error::last_os_error() {
-            error if error.raw_os_error() == Some(libc::EINTR) => {}
-            error if error.raw_os_error() == Some(libc::ECHILD) => return Ok(None),
-            error => return Err(error),
-        }
-    }
-}
-
-fn reaped(pid: c_int, status: c_int, usage: &libc::rusage) -> Reaped {
-    let us = |t: libc::timeval| t.tv_sec as u64 * 1_000_000 + t.tv_usec as u64;
-    let status = if libc::WIFSIGNALED(status) {
-        Status::Signalled(libc::WTERMSIG(status))
-    } else {
-        Status::Exited(libc::WEXITSTATUS(status))
-    };
-    let memory_peak_bytes = (usage.ru_maxrss as u64).saturating_mul(1024);
-    Reaped { pid, status, cpu_us: us(usage.ru_utime) + us(usage.ru_stime), memory_peak_bytes }
-}
-
 /// Descendants whose parent died become our children, so that we see and end what a task left behind.
 pub fn adopt_orphans() {
     // SAFETY: a plain prctl.
     unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) };
-}
-
-/// Lets this process open as many files as it ever may. Answers the limit before, which is the tasks'.
-pub fn raise_files_max() -> Option<libc::rlimit> {
-    // SAFETY: the structure is valid for both calls.
-    unsafe {
-        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-        if libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) < 0 {
-            return None;
-        }
-        let raised = libc::rlimit { rlim_cur: limit.rlim_max, rlim_max: limit.rlim_max };
-        (libc::setrlimit(libc::RLIMIT_NOFILE, &raised) == 0).then_some(limit)
-    }
 }
 
 /// Die when the parent does.
@@ -491,6 +347,26 @@ fn init_signals() -> libc::sigset_t {
     }
 }
 
+/// A pipe whose ends no program gets.
+///
+/// # Errors
+/// As pipe(2).
+pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?)
+}
+
+/// When this process began, as nobody else's life: boot id and start time.
+///
+/// # Errors
+/// /proc cannot be read.
+pub fn life() -> io::Result<String> {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    // Field 22 (proc(5)); the second one, in parentheses, may hold spaces.
+    let start = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(19)).unwrap_or("0");
+    Ok(format!("{}/{start}", boot.trim()))
+}
+
 /// Closes every descriptor from `first` on.
 pub fn close_from(first: RawFd) {
     // SAFETY: called where nothing above `first` is owned that would be used again: in an init, or before anything is opened.
@@ -518,15 +394,6 @@ pub fn make_read_only(mount: BorrowedFd<'_>, recursive: bool) -> io::Result<()> 
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Moves `fd` to the number `to`, which stays open across exec.
-///
-/// # Errors
-/// As dup2(2).
-pub fn move_to(fd: BorrowedFd<'_>, to: RawFd) -> io::Result<()> {
-    // SAFETY: replaces a descriptor that nobody owns as an `OwnedFd` in this process.
-    if unsafe { libc::dup2(fd.as_raw_fd(), to) } < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
-}
-
 /// A descriptor by its number.
 pub fn borrow(fd: RawFd) -> BorrowedFd<'static> {
     // SAFETY: used in an init for the numbers that `move_to` filled, which stay open as long as it lives.
@@ -537,6 +404,12 @@ pub fn borrow(fd: RawFd) -> BorrowedFd<'static> {
 pub fn own(fd: RawFd) -> OwnedFd {
     // SAFETY: used once in an init, for a number that `move_to` filled and nobody else owns.
     unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// Sends a signal to the init of a sandbox.
+pub fn signal_init(pidfd: BorrowedFd<'_>, signal: rustix::process::Signal) {
+    // It may have ended.
+    let _ = rustix::process::pidfd_send_signal(pidfd, signal);
 }
 
 /// Sends a signal to every process of a group.
@@ -560,15 +433,10 @@ pub fn unshare_mounts() -> io::Result<()> {
     if unsafe { libc::unshare(libc::CLONE_NEWNS) } < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Leaves the session and terminal of whoever started us. Fails, without harm, if we lead a group already.
-pub fn new_session() {
-    // SAFETY: a plain system call.
-    unsafe { libc::setsid() };
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runner::program::{Reaped, Status};
     use rustix::fd::AsFd;
 
     fn end_of(command: &str, cgroups: &[OwnedFd]) -> (Dead, Reaped) {

@@ -3,10 +3,12 @@
 
 use super::capture::Capture;
 use super::cgroup::{Cgroup, Cgroups};
+use super::handover::{Report, TaskFds};
 use super::machine::Signal;
 use super::pool::{Pool, Sandbox};
-use super::sandbox::{Report, Sandboxes, TaskFds};
-use super::sys::{self, Enter, Program, Reaped, Setting, Stage, Status};
+use super::program::{Enter, Program, Reaped, Setting, Stage, Status};
+use super::sandbox::Sandboxes;
+use super::sys;
 use artifacts::log::Stream;
 use model::attempt::Profile;
 use model::runner::{Ended, Spawn};
@@ -158,7 +160,7 @@ impl Task {
         };
         match &mut self.place {
             // The init passes SIGTERM on; with SIGKILL it takes the whole sandbox along.
-            Place::Own(_) => drop(rustix::process::pidfd_send_signal(&self.pidfd, number)),
+            Place::Own(_) => sys::signal_init(self.pidfd.as_fd(), number),
             Place::Pooled(pooled) if signal == Signal::Kill => {
                 pooled.killed = true;
                 pooled.sandbox.kill();
@@ -385,7 +387,7 @@ fn start_sandboxed(
         && let Some(sandbox) = pool.take(sandboxes, spawn)
     {
         let enter = Enter::Sandbox { init: sandbox.pidfd(), back: pool.own_pids() };
-        match sys::start(program, &in_sandbox(fds, enter, sandboxes.filters.standard())) {
+        match sys::start(program, &in_sandbox(fds, enter, sandboxes.filter())) {
             Ok((pid, pidfd)) => {
                 let pooled = Pooled { sandbox, killed: false, ended: None };
                 return Ok((pid, pidfd, Place::Pooled(Box::new(pooled))));
@@ -415,7 +417,7 @@ fn start_plain(
     }
 }
 
-fn in_sandbox<'a>(fds: &'a TaskFds<'a>, enter: Enter<'a>, filter: &'a [libc::sock_filter]) -> Setting<'a> {
+fn in_sandbox<'a>(fds: &'a TaskFds<'a>, enter: Enter<'a>, filter: &'a [sys::Instruction]) -> Setting<'a> {
     let capabilities = Some(sys::TASK_CAPABILITIES);
     // The sandbox's init dies with us.
     Setting { capabilities, filter, die_with_parent: false, ..setting(fds, Some(enter)) }
@@ -461,9 +463,9 @@ fn not_started(stage: Stage, error: &io::Error, argv0: &str, directory: &str) ->
 }
 
 fn pipe() -> Result<(OwnedFd, OwnedFd), String> {
-    let fail = |error: rustix::io::Errno| format!("no pipe for its output: {error}");
-    let (from, to) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(fail)?;
+    let fail = |error: io::Error| format!("no pipe for its output: {error}");
+    let (from, to) = sys::pipe().map_err(fail)?;
     // Only our end: a task that finds its standard output full waits, as it is used to.
-    rustix::fs::fcntl_setfl(&from, rustix::fs::OFlags::NONBLOCK).map_err(fail)?;
+    rustix::fs::fcntl_setfl(&from, rustix::fs::OFlags::NONBLOCK).map_err(|error| fail(error.into()))?;
     Ok((from, to))
 }

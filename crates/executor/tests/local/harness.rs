@@ -40,8 +40,10 @@ pub fn run_as_all(args: &[String], threads: usize, cases: &[Case]) -> ExitCode {
         cases.iter().for_each(|case| println!("{}: test", case.name));
         return ExitCode::SUCCESS;
     }
-    let passed = run(args, threads, cases);
-    if !rustix::process::geteuid().is_root() {
+    let is_root = rustix::process::geteuid().is_root();
+    // Tasks that are not held by a sandbox do nothing as root.
+    let passed = (is_root && !executor::lacking().is_empty()) || run(args, threads, cases);
+    if !is_root {
         return if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
     let passed_as_nobody = run_as_nobody(args);

@@ -23,6 +23,11 @@ pub const TESTS: &[Test] = &[
     ("what_cannot_be_started_says_why", what_cannot_be_started_says_why),
     ("a_script_is_given_as_a_file", a_script_is_given_as_a_file),
     ("applets_stand_for_their_images", applets_stand_for_their_images),
+];
+
+/// What needs a sandbox, or processes that cannot get away. Without them it would be done to the machine itself.
+pub const GUARDED: &[Test] = &[
+    ("daemons_in_other_sessions_die_with_their_task", daemons_in_other_sessions_die_with_their_task),
     ("the_environment_of_a_task", the_environment_of_a_task),
 ];
 
@@ -153,8 +158,16 @@ fn sigterm_reaches_the_task_which_may_clean_up() {
 }
 
 fn daemons_die_with_their_task() {
+    daemons_die(&[(Trusted, ""), (Trusted, "nohup")]);
+}
+
+fn daemons_in_other_sessions_die_with_their_task() {
+    daemons_die(&[(Trusted, "setsid"), (Standard, "setsid")]);
+}
+
+fn daemons_die(cases: &[(model::attempt::Profile, &str)]) {
     let mut world = World::new();
-    for (profile, how) in [(Trusted, "setsid"), (Trusted, ""), (Trusted, "nohup"), (Standard, "setsid")] {
+    for &(profile, how) in cases {
         let pid_file = world.path(&format!("daemon-{how}"));
         let volume = world.path("unused");
         let command = format!(
