@@ -7,7 +7,7 @@ use crate::runner::layers::{self, INSIDE};
 use model::attempt::{Launch, Profile};
 use model::runner::{Bind, BindKind};
 use model::{AttemptKey, Content};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// Files of this size and larger are shown to a task where they are, read-only; smaller ones are copied and writable.
 const COPY_BYTES_MAX: u64 = 64 << 20;
@@ -22,6 +22,27 @@ pub(crate) struct Site {
     /// The runner makes sandboxes.
     pub sandboxes: bool,
 }
+
+/// Where machines keep programs, and what these need.
+pub(crate) const SYSTEM: [&str; 15] = [
+    "/usr",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/libx32",
+    "/etc",
+    "/opt",
+    "/nix",
+    "/gnu",
+    "/var/lib",
+    "/var/cache",
+    "/proc",
+    "/sys",
+];
+/// A task's own, in every sandbox. What is read-only in there stays so.
+pub(crate) const OWN: [&str; 4] = ["/dev", "/tmp", "/towpath", "/argo"];
 
 /// The layout of one attempt.
 #[derive(Clone, Debug)]
@@ -80,6 +101,9 @@ impl Site {
         let directory = self.directory(launch, sandboxed);
         let mut layout =
             Layout { scratch, sandboxed, strict, binds: Vec::new(), directory, copies: Vec::new(), empty: Vec::new() };
+        if strict {
+            layout.cover(launch);
+        }
         if sandboxed {
             self.fixed_binds(launch, environment, &mut layout.binds);
         }
@@ -150,6 +174,15 @@ impl Layout {
         layers::bind_layer(&self.scratch, index)
     }
 
+    /// Under `strict`, the directories of outputs are the attempt's own, and empty: what others have beside an output is not shown.
+    fn cover(&mut self, launch: &Launch) {
+        for (index, parent) in covered(launch, &self.directory).iter().enumerate() {
+            let from = self.scratch.join(COVERS).join(index.to_string());
+            self.empty.push(from.clone());
+            self.bind(&from, &parent.to_string_lossy(), BindKind::Writable);
+        }
+    }
+
     fn bind(&mut self, from: &Path, to: &str, how: BindKind) {
         self.binds.push(bind(from, &absolute(to, &self.directory), how));
     }
@@ -157,6 +190,53 @@ impl Layout {
 
 fn bind(from: &Path, to: &str, how: BindKind) -> Bind {
     Bind { from: from.to_string_lossy().into_owned(), to: to.into(), how }
+}
+
+/// Where `cover` has the directories that it lays, below the scratch directory.
+pub(crate) const COVERS: &str = "covers";
+
+/// The directories of outputs that are neither the attempt's own anyway nor the machine's system: outer ones alone.
+fn covered(launch: &Launch, directory: &str) -> Vec<PathBuf> {
+    let given = launch.mounts.iter().map(|mount| &mount.path).chain(launch.inputs.iter().map(|input| &input.path));
+    let mut own: Vec<PathBuf> = given.map(|path| plain(Path::new(&absolute(path, directory)))).collect();
+    own.extend(OWN.iter().map(PathBuf::from));
+    own.extend((directory != "/").then(|| plain(Path::new(directory))));
+    let mut parents: Vec<PathBuf> =
+        outputs(launch, directory).iter().filter_map(|path| path.parent()).map(Path::to_path_buf).collect();
+    parents.sort();
+    let mut found: Vec<PathBuf> = Vec::new();
+    for parent in parents {
+        let is_own = own.iter().chain(&found).any(|own| parent.starts_with(own));
+        if !is_own && !is_of_system(&parent) {
+            found.push(parent);
+        }
+    }
+    found
+}
+
+/// What would be missed if it were covered.
+pub(crate) fn is_of_system(path: &Path) -> bool {
+    SYSTEM.iter().any(|system| path.starts_with(system) || Path::new(system).starts_with(path))
+}
+
+/// The paths of an attempt's outputs in its sandbox.
+pub(crate) fn outputs(launch: &Launch, directory: &str) -> Vec<PathBuf> {
+    let parameters = launch.outputs.parameters.iter().map(|output| &output.path);
+    let all = parameters.chain(launch.outputs.artifacts.iter().map(|output| &output.path));
+    all.map(|path| plain(Path::new(&absolute(path, directory)))).collect()
+}
+
+/// Without `.` and `..`.
+pub(crate) fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => drop(plain.pop()),
+            Component::CurDir => {}
+            part => plain.push(part),
+        }
+    }
+    plain
 }
 
 /// A path of a task as an absolute one.

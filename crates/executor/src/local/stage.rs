@@ -2,7 +2,7 @@
 //! It must never start anything, nor touch a file of the user's that was there before.
 
 use super::command::{self, Python};
-use super::layout::{Layout, Site};
+use super::layout::{COVERS, Layout, Site, is_of_system, outputs};
 use crate::environment::interpreter;
 use crate::images::{self, APPLET, Catalogue};
 use crate::machine::Machine;
@@ -73,6 +73,8 @@ impl Stage<'_> {
         if !layout.sandboxed {
             lay_links(&layout)?;
         }
+        let strict = launch.profile == Profile::Strict;
+        let open = if strict { opened(launch, &layout, &argv[0])? } else { Vec::new() };
         let text = |path: &Path| path.to_string_lossy().into_owned();
         let laid = fs::symlink_metadata(&layout.scratch).is_ok();
         let links = !layout.sandboxed && !layout.binds.is_empty();
@@ -82,7 +84,7 @@ impl Stage<'_> {
             env,
             directory: layout.directory.clone(),
             profile: if layout.sandboxed { launch.profile } else { Profile::Trusted },
-            open: if launch.profile == Profile::Strict { opened(launch, &layout)? } else { Vec::new() },
+            open,
             binds: if layout.sandboxed { layout.binds.clone() } else { Vec::new() },
             scratch: text(&layout.scratch),
             laid,
@@ -361,25 +363,42 @@ fn attempts(layout: &Layout) -> &Path {
 fn make_dir(path: &Path) -> Result<(), String> {
     crate::home::make_dir(path).map_err(|error| error.to_string())
 }
-/// Directories that an attempt under `strict` may write in: its own, and those of its outputs.
+
+/// Directories that an attempt under `strict` may write in beside those that are bound: its own, and new ones of its outputs.
 ///
 /// # Errors
-/// An output that cannot be told from what others have in `/`.
-fn opened(launch: &Launch, layout: &Layout) -> Result<Vec<String>, String> {
-    let outputs = launch.outputs.parameters.iter().map(|output| &output.path);
-    let outputs = outputs.chain(launch.outputs.artifacts.iter().map(|output| &output.path));
+/// An output that cannot be told from what others have beside it.
+fn opened(launch: &Launch, layout: &Layout, program: &str) -> Result<Vec<String>, String> {
     let mut found = vec![layout.directory.clone()];
-    for path in outputs {
-        let path = super::layout::absolute(path, &layout.directory);
-        match Path::new(&path).parent() {
-            Some(parent) if parent != Path::new("/") => found.push(parent.to_string_lossy().into_owned()),
+    for path in outputs(launch, &layout.directory) {
+        let refuse = |why: &str| {
+            Err(format!(
+                "output {} {why}, where profile strict lets no task write; declare it below /tmp, say",
+                path.display()
+            ))
+        };
+        let Some(parent) = path.parent().filter(|parent| *parent != Path::new("/")) else {
             // A directory that the machine has, or that a task of ours always has.
-            _ if Path::new(&path).is_dir() => found.push(path),
-            _ => {
-                return Err(format!(
-                    "output {path} lies directly in /, where profile strict lets no task write; declare it below /tmp, say"
-                ));
+            if !path.is_dir() {
+                return refuse("lies directly in /");
             }
+            found.push(path.to_string_lossy().into_owned());
+            continue;
+        };
+        let cover = layout.binds.iter().find(|bind| {
+            Path::new(&bind.from).starts_with(layout.scratch.join(COVERS)) && parent.starts_with(&bind.to)
+        });
+        if let Some(Bind { from, to, .. }) = cover {
+            if Path::new(program).starts_with(to) {
+                return refuse("lies beside the program of its own task");
+            }
+            // One that is there without a sandbox is there with it.
+            let at = if path.is_dir() { &path } else { parent };
+            make_dir(&Path::new(from).join(at.strip_prefix(to).unwrap_or(Path::new(""))))?;
+        } else if is_of_system(parent) && parent.exists() {
+            return refuse("lies in a directory of the machine's system");
+        } else {
+            found.push(parent.to_string_lossy().into_owned());
         }
     }
     found.retain(|path| path != "/");

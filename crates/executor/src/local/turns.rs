@@ -2,13 +2,13 @@
 //! other (DESIGN §5).
 //! It must never be written down: after a restart it is made again from the attempts that are launched again.
 
-use super::layout::absolute;
+use super::layout::{absolute, plain};
 use super::{Inner, Progressed, State};
 use crate::ExecutorEvent;
 use model::attempt::{Launch, Outcome, Profile};
 use model::{AttemptKey, Exit};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Attempts and the paths that they declare.
@@ -206,19 +206,6 @@ fn declared(launch: &Launch, directory: &str) -> Vec<PathBuf> {
     let volumes = launch.mounts.iter().map(|mount| &mount.path);
     let all = parameters.chain(artifacts).chain(inputs).chain(volumes);
     all.filter(|path| !path.is_empty()).map(|path| plain(Path::new(&absolute(path, directory)))).collect()
-}
-
-/// Without `.` and `..`.
-fn plain(path: &Path) -> PathBuf {
-    let mut plain = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::ParentDir => drop(plain.pop()),
-            Component::CurDir => {}
-            part => plain.push(part),
-        }
-    }
-    plain
 }
 
 fn overlap(ours: &[PathBuf], others: &[PathBuf]) -> bool {

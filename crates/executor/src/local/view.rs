@@ -2,7 +2,7 @@
 //! It must never follow a link out of that view, nor change a file of the machine.
 
 use super::held::Place;
-use super::layout::Layout;
+use super::layout::{COVERS, Layout};
 use crate::runner::layers;
 use model::runner::BindKind;
 use std::collections::{BTreeSet, VecDeque};
@@ -255,7 +255,9 @@ impl<'a> View<'a> {
             let to = PathBuf::from(&bind.to);
             if bind.how == BindKind::Overlay {
                 places.push((self.layout.bind_layer(index).join("upper"), to, true));
-            } else if bind.how == BindKind::Writable && Path::new(&bind.from).starts_with(scratch.join("volumes")) {
+            } else if bind.how == BindKind::Writable
+                && ["volumes", COVERS].iter().any(|own| Path::new(&bind.from).starts_with(scratch.join(own)))
+            {
                 places.push((PathBuf::from(&bind.from), to, false));
             }
         }

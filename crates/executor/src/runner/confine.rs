@@ -3,31 +3,11 @@
 //! It must never be asked in another place than the sandbox that it is for: paths are looked up there.
 
 use super::sys::landlock::{Access, Ruleset};
+use crate::local::layout::{OWN, SYSTEM};
 use model::runner::{Bind, Spawn};
 use rustix::fd::AsFd;
 use rustix::fs::{CWD, Mode, OFlags};
 use std::path::{Path, PathBuf};
-
-/// Where machines keep programs, and what these need.
-const SYSTEM: [&str; 15] = [
-    "/usr",
-    "/bin",
-    "/sbin",
-    "/lib",
-    "/lib32",
-    "/lib64",
-    "/libx32",
-    "/etc",
-    "/opt",
-    "/nix",
-    "/gnu",
-    "/var/lib",
-    "/var/cache",
-    "/proc",
-    "/sys",
-];
-/// A task's own, in every sandbox. What is read-only in there stays so.
-const OWN: [&str; 4] = ["/dev", "/tmp", "/towpath", "/argo"];
 
 /// The rules for this attempt; `None` where the kernel has no Landlock.
 ///

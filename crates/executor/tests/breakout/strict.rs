@@ -20,6 +20,8 @@ pub const TESTS: &[Test] = &[
     ("strict_does_not_write_beside_its_own", strict_does_not_write_beside_its_own),
     ("strict_runs_what_standard_runs", strict_runs_what_standard_runs),
     ("strict_refuses_an_output_in_the_root", strict_refuses_an_output_in_the_root),
+    ("strict_opens_nothing_beside_an_output", strict_opens_nothing_beside_an_output),
+    ("strict_refuses_an_output_of_the_system", strict_refuses_an_output_of_the_system),
     ("strict_without_landlock_says_so", strict_without_landlock_says_so),
     ("strict_without_namespaces_is_refused", strict_without_namespaces_is_refused),
 ];
@@ -185,4 +187,54 @@ fn strict_has_no_file_of_others_collected() {
         assert_eq!(outcome.artifacts.is_empty(), !through, "{profile:?}: {outcome:?}");
         assert_eq!(outcome.collect_error.is_some(), !through, "{profile:?}: {outcome:?}");
     }
+}
+
+fn strict_opens_nothing_beside_an_output() {
+    let mut world = World::new();
+    let dir = world.path("shared");
+    std::fs::create_dir_all(format!("{dir}/old/deep")).expect("directories of others");
+    for file in ["victim", "old/deep/victim"] {
+        std::fs::write(format!("{dir}/{file}"), "before").expect("a file of others");
+    }
+    let command = format!(
+        "cat {dir}/victim {dir}/old/deep/victim && echo through; ls {dir} | grep victim && echo through\n\
+         echo mine > {dir}/value; mkdir -p {dir}/old/new/model; echo m > {dir}/old/new/model/m; echo u > {dir}/undeclared"
+    );
+    for (profile, through) in [(Standard, true), (Strict, false)] {
+        let mut launch = world.sh(profile, &command);
+        wants_parameter(&mut launch, "value", &format!("{dir}/value"));
+        wants_artifact(&mut launch, "model", &format!("{dir}/old/new/model"));
+        wants_artifact(&mut launch, "old", &format!("{dir}/old/deep"));
+        let outcome = world.run(&launch);
+        assert_eq!(outcome.exit, Exit::Exited(0), "{profile:?} {outcome:?} {}", world.log(&launch.key));
+        assert_eq!(world.log(&launch.key).contains("through"), through, "{profile:?} {}", world.log(&launch.key));
+        assert_eq!(parameter(&outcome, "value"), "mine");
+        let read = |name: &str, file: &str| {
+            let Content::Tree(tree) = &artifact(&outcome, name).content else { panic!("{outcome:?}") };
+            std::fs::read_to_string(world.store.tree_path(tree).join(file)).ok()
+        };
+        assert_eq!(read("model", "m").as_deref(), Some("m\n"));
+        // The directory is declared, and under strict none of what others have in it.
+        assert_eq!(read("old", "victim").as_deref(), through.then_some("before"));
+        // What it wrote beside them is told as ever.
+        let written = outcome.written.as_ref().map(|written| format!("{written:?}")).unwrap_or_default();
+        assert!(written.contains("undeclared"), "{profile:?} {outcome:?}");
+        assert!(!std::path::Path::new(&format!("{dir}/value")).exists());
+    }
+}
+
+fn strict_refuses_an_output_of_the_system() {
+    let mut world = World::new();
+    for path in ["/etc/out", "/usr/share/../lib/out", "/var/out"] {
+        let mut launch = world.sh(Strict, "true");
+        wants_artifact(&mut launch, "out", path);
+        let Exit::NotStarted(why) = world.run(&launch).exit else { panic!("{path}: it was started") };
+        assert!(why.contains("directory of the machine") && why.contains("/tmp"), "{why}");
+    }
+    // What the machine does not have is the task's own.
+    let mut launch = world.sh(Strict, "echo x > /opt/towpath-ml/model");
+    wants_parameter(&mut launch, "out", "/opt/towpath-ml/model");
+    let outcome = world.run(&launch);
+    assert_eq!((&outcome.exit, parameter(&outcome, "out")), (&Exit::Exited(0), "x"));
+    assert!(!std::path::Path::new("/opt/towpath-ml").exists());
 }
