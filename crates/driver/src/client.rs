@@ -31,9 +31,16 @@ pub enum ClientError {
     #[error("the holder of this home does not answer: {0}; see {1}")]
     Silent(io::Error, PathBuf),
     #[error(
-        "the holder of this home is of version {build}, which speaks another protocol; let its runs end, or use that version"
+        "the holder of this home is of version {build} and speaks protocol {protocol}, and this version {ours} speaks {PROTOCOL_MIN} to \
+         {PROTOCOL}: let its runs end, or use version {build}",
+        ours = env!("CARGO_PKG_VERSION")
     )]
-    OtherProtocol { build: String },
+    OtherProtocol { build: String, protocol: u32 },
+    #[error(
+        "the holder of this home is of version {build}, which cannot do this: it leaves a few seconds after its runs have ended; try \
+         again then"
+    )]
+    TooOld { build: String },
     #[error("the holder of this home ended; see {0}")]
     Gone(PathBuf),
 }
@@ -47,6 +54,9 @@ pub type Silent = fn(u32);
 /// A greeted connection.
 pub struct Client {
     stream: UnixStream,
+    /// What both speak, and the holder's version.
+    protocol: u32,
+    build: String,
     log: PathBuf,
     silent: Option<Silent>,
 }
@@ -163,6 +173,15 @@ impl Client {
     }
 
     fn greet(home: &Home, patience: Option<Duration>, silent: Option<Silent>) -> Result<Option<Self>, ClientError> {
+        Self::greet_in(PROTOCOL, home, patience, silent)
+    }
+
+    fn greet_in(
+        ours: u32,
+        home: &Home,
+        patience: Option<Duration>,
+        silent: Option<Silent>,
+    ) -> Result<Option<Self>, ClientError> {
         if !home.socket_is_ours() {
             return Ok(None);
         }
@@ -170,14 +189,20 @@ impl Client {
         let failed = |error| ClientError::Silent(error, home.holder_log());
         let _watchdog = Watchdog::start(&stream, silent);
         stream.set_read_timeout(patience).and_then(|()| stream.set_write_timeout(patience)).map_err(failed)?;
-        if protocol::send(&mut stream, &Greeting::own()).is_err() {
+        if protocol::send(&mut stream, &Greeting::of(ours)).is_err() {
             return Ok(None);
         }
         match protocol::receive::<Greeting>(&mut stream) {
-            Ok(Some(greeting)) if !(PROTOCOL_MIN..=PROTOCOL).contains(&greeting.protocol) => {
-                Err(ClientError::OtherProtocol { build: greeting.build })
+            Ok(Some(Greeting { protocol, build })) => {
+                if (PROTOCOL_MIN..ours).contains(&protocol) {
+                    // It has hung up on what it does not know.
+                    return Self::greet_in(protocol, home, patience, silent);
+                }
+                if protocol != ours {
+                    return Err(ClientError::OtherProtocol { build, protocol });
+                }
+                Ok(Some(Self { stream, protocol, build, log: home.holder_log(), silent }))
             }
-            Ok(Some(_)) => Ok(Some(Self { stream, log: home.holder_log(), silent })),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(failed(error)),
             // It was just leaving.
             Ok(None) | Err(_) => Ok(None),
@@ -224,8 +249,11 @@ impl Client {
     /// Asks, and waits for the answer.
     ///
     /// # Errors
-    /// The holder is gone.
+    /// The holder is gone, or older than the request.
     pub fn ask(&mut self, request: &Request) -> Result<Reply, ClientError> {
+        if request.since() > self.protocol {
+            return Err(ClientError::TooOld { build: self.build.clone() });
+        }
         let _watchdog = Watchdog::start(&self.stream, self.silent);
         protocol::send(&mut self.stream, request).map_err(|_| self.gone())?;
         self.hear()?.ok_or_else(|| self.gone())
@@ -280,6 +308,7 @@ fn peer(stream: &UnixStream) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::net::UnixListener;
 
     #[test]
     fn a_holder_that_says_nothing_is_silent_and_not_absent() {
@@ -290,5 +319,76 @@ mod tests {
         let _listener = home.listen(&lock).expect("socket");
         let found = Client::connect_within(&home, Duration::from_millis(20));
         assert!(matches!(found, Err(ClientError::Silent(..))));
+    }
+
+    /// A holder that answers each greeting with its own protocol, serves it, and hangs up on others.
+    fn holder_of(protocol: u32, listener: UnixListener) -> thread::JoinHandle<Vec<u32>> {
+        thread::spawn(move || {
+            let mut offered = Vec::new();
+            for stream in listener.incoming() {
+                let mut stream = stream.expect("a client");
+                let Ok(Some(greeting)) = protocol::receive::<Greeting>(&mut stream) else { return offered };
+                offered.push(greeting.protocol);
+                protocol::send(&mut stream, &Greeting { protocol, build: "0.0.9".into() }).expect("greeted");
+                if greeting.protocol != protocol {
+                    continue;
+                }
+                while let Ok(Some(request)) = protocol::receive::<Request>(&mut stream) {
+                    assert!(request.since() <= protocol, "{request:?} breaks the connection of such a holder");
+                    protocol::send(&mut stream, &Reply::Done).expect("answered");
+                }
+                return offered;
+            }
+            offered
+        })
+    }
+
+    fn listening() -> (tempfile::TempDir, Home, crate::home::HomeLock, UnixListener) {
+        let dir = tempfile::tempdir().expect("dir");
+        let home = Home::new(dir.path());
+        home.make().expect("home");
+        let lock = home.lock().expect("lock").expect("ours");
+        let listener = home.listen(&lock).expect("socket");
+        (dir, home, lock, listener)
+    }
+
+    #[test]
+    fn a_holder_that_is_older_by_one_is_spoken_to_and_asked_for_nothing_new() {
+        let (_dir, home, _lock, listener) = listening();
+        let holder = holder_of(PROTOCOL_MIN, listener);
+        let mut client = Client::connect(&home).expect("spoken to").expect("a holder");
+        assert_eq!(client.ask(&Request::Status).expect("an answer"), Reply::Done);
+        let error = client.ask(&Request::Places).expect_err("it has no such request").to_string();
+        assert!(error.contains("version 0.0.9, which cannot do this"), "{error}");
+        // The connection is as good as before.
+        assert_eq!(client.ask(&Request::Status).expect("an answer"), Reply::Done);
+        drop(client);
+        assert_eq!(holder.join().expect("a holder"), [PROTOCOL, PROTOCOL_MIN]);
+    }
+
+    #[test]
+    fn a_holder_that_nobody_speaks_with_any_more_is_named() {
+        for protocol in [PROTOCOL_MIN - 1, PROTOCOL + 1] {
+            let (_dir, home, _lock, listener) = listening();
+            let holder = holder_of(protocol, listener);
+            let error = Client::connect(&home).err().expect("another protocol").to_string();
+            assert!(error.contains(&format!("0.0.9 and speaks protocol {protocol}")), "{error}");
+            // Let it go.
+            drop(UnixStream::connect(home.socket()));
+            assert_eq!(holder.join().expect("a holder"), [PROTOCOL]);
+        }
+    }
+
+    #[test]
+    fn a_holder_answers_with_the_smaller_protocol() {
+        for (theirs, answer, is_spoken) in [
+            (PROTOCOL_MIN - 1, PROTOCOL, false),
+            (PROTOCOL_MIN, PROTOCOL_MIN, true),
+            (PROTOCOL, PROTOCOL, true),
+            (PROTOCOL + 1, PROTOCOL, true),
+        ] {
+            let greeting = Greeting { protocol: theirs, build: "b".into() };
+            assert_eq!((greeting.answer().protocol, greeting.is_spoken()), (answer, is_spoken), "{theirs}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 //! It must never touch the pump, nor make the loop wait for a client.
 
 use crate::home::Home;
-use crate::protocol::{self, Greeting, PROTOCOL, PROTOCOL_MIN, Reply, Request};
+use crate::protocol::{self, Greeting, Reply, Request};
 use crate::watch::{Board, Seen};
 use executor::variables::Variables;
 use model::input::Shutdown;
@@ -123,9 +123,10 @@ pub(crate) fn accept(listener: &UnixListener, desk: &Arc<Desk>) {
 }
 
 fn serve(mut stream: UnixStream, desk: &Desk) -> io::Result<()> {
-    protocol::send(&mut stream, &Greeting::own())?;
+    // Clients speak first, of every version.
     let Some(greeting) = protocol::receive::<Greeting>(&mut stream)? else { return Ok(()) };
-    if !(PROTOCOL_MIN..=PROTOCOL).contains(&greeting.protocol) {
+    protocol::send(&mut stream, &greeting.answer())?;
+    if !greeting.is_spoken() {
         // It has our greeting, and says so itself.
         return Ok(());
     }

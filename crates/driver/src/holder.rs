@@ -170,6 +170,7 @@ fn executor_events(jobs: Sender<Job>) -> Events {
                 Job::In(In::Connected { epoch, known })
             }
             ExecutorEvent::Disconnected => Job::In(In::Disconnected),
+            ExecutorEvent::Unreachable { why } => Job::Notices(vec![why]),
             ExecutorEvent::Passed { from, to } => Job::In(In::Passed { from, to }),
             ExecutorEvent::Ended { key, outcome } => Job::In(In::Ended { key, outcome: Box::new(outcome) }),
             ExecutorEvent::Notice { key, text } => Job::Notice(Some(key.run), text),

@@ -9,9 +9,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::io::{self, Read, Write};
 
-/// Version of these frames.
-pub const PROTOCOL: u32 = 2;
-/// The oldest version that is still served. (No release has spoken another.)
+/// Version of these frames. 3 has `Reopen` and `Places`.
+pub const PROTOCOL: u32 = 3;
+/// The oldest version that is still spoken, on either side.
 pub const PROTOCOL_MIN: u32 = 2;
 
 /// A larger frame is a fault of the other side.
@@ -131,7 +131,36 @@ pub struct Amount {
 
 impl Greeting {
     pub fn own() -> Self {
-        Self { protocol: PROTOCOL, build: env!("CARGO_PKG_VERSION").into() }
+        Self::of(PROTOCOL)
+    }
+
+    pub fn of(protocol: u32) -> Self {
+        Self { protocol, build: env!("CARGO_PKG_VERSION").into() }
+    }
+
+    /// What a holder answers to a client's: the smaller of both, in which it then speaks; its own if it speaks with nobody that old.
+    pub fn answer(&self) -> Self {
+        Self::of(if self.is_spoken() { self.protocol.min(PROTOCOL) } else { PROTOCOL })
+    }
+
+    /// Whether the other side is not too old.
+    pub fn is_spoken(&self) -> bool {
+        self.protocol >= PROTOCOL_MIN
+    }
+}
+
+impl Request {
+    /// The first version that has it.
+    pub fn since(&self) -> u32 {
+        match self {
+            Self::Reopen { .. } | Self::Places => 3,
+            Self::Submit { .. }
+            | Self::Shutdown { .. }
+            | Self::Resume { .. }
+            | Self::Watch { .. }
+            | Self::Delete { .. }
+            | Self::Status => 2,
+        }
     }
 }
 

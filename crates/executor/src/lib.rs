@@ -44,6 +44,8 @@ pub enum ExecutorEvent {
     Ended { key: AttemptKey, outcome: Outcome },
     /// The worker is gone. What it ran is dead, unless `Connected` names it.
     Disconnected,
+    /// There is none yet, for a reason that a person should know: until `Connected` nothing starts.
+    Unreachable { why: String },
 }
 
 /// What happens when `prepare` is done.

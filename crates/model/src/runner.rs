@@ -9,8 +9,11 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
-/// Version of these frames. The first frame on each side carries it.
+/// Version of these frames. The first frame on each side carries it: the runner answers with the smaller one, in which both then
+/// speak. With 3 attempts can wait in the runner (`Start`, `Spawn::waits`, `Ended::next`).
 pub const RUNNER_PROTOCOL: u32 = 3;
+/// The oldest version that is still spoken: after an upgrade what an older holder's runner runs is gone on with.
+pub const RUNNER_PROTOCOL_MIN: u32 = 2;
 
 /// From the holder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

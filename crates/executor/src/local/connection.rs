@@ -6,7 +6,7 @@ use crate::frame::{self, Incoming};
 use crate::runner::{BUSY, MARK, READY};
 use model::AttemptKey;
 use model::input::Epoch;
-use model::runner::{FromRunner, RUNNER_PROTOCOL, ToRunner};
+use model::runner::{FromRunner, RUNNER_PROTOCOL, RUNNER_PROTOCOL_MIN, ToRunner};
 use std::collections::BTreeSet;
 use std::fs::OpenOptions;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -32,6 +32,7 @@ pub(super) struct Link {
     stream: UnixStream,
     epoch: Epoch,
     known: BTreeSet<AttemptKey>,
+    protocol: u32,
     buffer: Vec<u8>,
 }
 
@@ -43,6 +44,11 @@ impl Link {
     /// Attempts that it had when it was greeted.
     pub fn known(&self) -> Vec<AttemptKey> {
         self.known.iter().cloned().collect()
+    }
+
+    /// Attempts can wait there for their places.
+    pub fn holds_back(&self) -> bool {
+        self.protocol >= 3
     }
 
     pub fn knows(&self, key: &AttemptKey) -> bool {
@@ -85,6 +91,8 @@ pub(super) fn keep_up(inner: &Inner) {
                 failures += 1;
                 if failures == QUICK_TRIES {
                     crate::own_log::say(format!("executor: the runner cannot be reached: {error}"));
+                    let why = format!("no task starts: the process that runs them cannot be reached: {error}");
+                    (inner.events)(crate::ExecutorEvent::Unreachable { why });
                 }
                 thread::sleep(if failures < QUICK_TRIES { PAUSE } else { LONG_PAUSE });
             }
@@ -95,33 +103,8 @@ pub(super) fn keep_up(inner: &Inner) {
 /// # Errors
 /// There was no runner to talk to; after a conversation its end is not one.
 fn connect(inner: &Inner) -> io::Result<()> {
-    let socket = inner.home.socket();
-    // A spawn holds the environment of the user: it goes to nobody else.
-    let mut stream = match UnixStream::connect(&socket) {
-        Ok(stream) if inner.home.is_ours(&socket) => stream,
-        _ => {
-            start(inner)?;
-            UnixStream::connect(&socket)?
-        }
-    };
-    let mut hello = Vec::new();
-    let build = env!("CARGO_PKG_VERSION").into();
-    frame::encode(&ToRunner::Hello { protocol: RUNNER_PROTOCOL, build }, &mut hello)?;
-    stream.write_all(&hello)?;
-    let (mut incoming, mut buffer) = (Incoming::default(), vec![0; READ_BYTES]);
-    match receive(&mut stream, &mut incoming, &mut buffer)? {
-        Some(FromRunner::Hello { protocol, epoch, known, notices, sandboxes, build }) => {
-            if protocol != RUNNER_PROTOCOL {
-                return Err(io::Error::other(format!(
-                    "it is of version {build} and speaks another protocol; it leaves when its attempts have ended"
-                )));
-            }
-            let known = known.into_iter().collect();
-            let link = Link { stream: stream.try_clone()?, epoch, known, buffer: Vec::new() };
-            inner.connected(link, notices, sandboxes);
-        }
-        _ => return Err(io::ErrorKind::UnexpectedEof.into()),
-    }
+    let Some((mut stream, mut incoming)) = greet(inner, RUNNER_PROTOCOL)? else { return Ok(()) };
+    let mut buffer = vec![0; READ_BYTES];
     loop {
         match receive(&mut stream, &mut incoming, &mut buffer) {
             Ok(Some(FromRunner::Ended { key, end, next })) => {
@@ -136,6 +119,45 @@ fn connect(inner: &Inner) -> io::Result<()> {
     }
     inner.disconnected();
     Ok(())
+}
+
+/// Finds the runner, or starts it, and greets it in this protocol; in an older one that it answers with.
+fn greet(inner: &Inner, ours: u32) -> io::Result<Option<(UnixStream, Incoming)>> {
+    let socket = inner.home.socket();
+    // A spawn holds the environment of the user: it goes to nobody else.
+    let mut stream = match UnixStream::connect(&socket) {
+        Ok(stream) if inner.home.is_ours(&socket) => stream,
+        _ => {
+            start(inner)?;
+            UnixStream::connect(&socket)?
+        }
+    };
+    let mut hello = Vec::new();
+    let build = env!("CARGO_PKG_VERSION").into();
+    frame::encode(&ToRunner::Hello { protocol: ours, build }, &mut hello)?;
+    stream.write_all(&hello)?;
+    let (mut incoming, mut buffer) = (Incoming::default(), vec![0; READ_BYTES]);
+    match receive(&mut stream, &mut incoming, &mut buffer)? {
+        Some(FromRunner::Hello { protocol, epoch, known, notices, sandboxes, build }) => {
+            if (RUNNER_PROTOCOL_MIN..ours).contains(&protocol) {
+                // It has hung up on what it does not know.
+                return greet(inner, protocol);
+            }
+            if protocol != ours {
+                return Err(io::Error::other(format!(
+                    "it is of version {build} and speaks protocol {protocol}, and this version {} speaks {RUNNER_PROTOCOL_MIN} to \
+                     {RUNNER_PROTOCOL}; it leaves when its {} attempts have ended, or go on with version {build}",
+                    env!("CARGO_PKG_VERSION"),
+                    known.len()
+                )));
+            }
+            let known = known.into_iter().collect();
+            let link = Link { stream: stream.try_clone()?, epoch, known, protocol, buffer: Vec::new() };
+            inner.connected(link, notices, sandboxes);
+            Ok(Some((stream, incoming)))
+        }
+        _ => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
 }
 
 fn receive(stream: &mut UnixStream, incoming: &mut Incoming, buffer: &mut [u8]) -> io::Result<Option<FromRunner>> {
@@ -191,22 +213,39 @@ mod tests {
 
     /// The other end of a connection: greets, and knows nothing.
     fn greet(listener: &UnixListener) -> (UnixStream, Incoming) {
+        greet_in(RUNNER_PROTOCOL, listener).1
+    }
+
+    /// Answers with this protocol; and which was offered.
+    fn greet_in(protocol: u32, listener: &UnixListener) -> (u32, (UnixStream, Incoming)) {
         let (mut stream, _) = listener.accept().expect("a holder");
         stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a limit");
         let mut incoming = Incoming::default();
-        assert!(matches!(next(&mut stream, &mut incoming), ToRunner::Hello { .. }));
+        let ToRunner::Hello { protocol: offered, .. } = next(&mut stream, &mut incoming) else { panic!("no greeting") };
         let hello = FromRunner::Hello {
-            protocol: RUNNER_PROTOCOL,
+            protocol,
             build: "test".into(),
             epoch: Epoch("e".into()),
             known: Vec::new(),
             notices: Vec::new(),
-            sandboxes: false,
+            sandboxes: true,
         };
         let mut bytes = Vec::new();
         frame::encode(&hello, &mut bytes).expect("a frame");
         stream.write_all(&bytes).expect("the greeting");
-        (stream, incoming)
+        (offered, (stream, incoming))
+    }
+
+    fn local(dir: &std::path::Path) -> (Local, std::sync::mpsc::Receiver<crate::ExecutorEvent>) {
+        let settings = LocalSettings {
+            home: dir.to_path_buf(),
+            runner: vec!["/nowhere/towpath".into()],
+            artifacts: artifacts::Store::open(&dir.join("artifacts")).expect("a store"),
+            images: Catalogue::load(&dir.join("images.toml")).expect("images"),
+            keep: Duration::ZERO,
+        };
+        let (sender, events) = std::sync::mpsc::channel();
+        (Local::start(settings, Box::new(move |event| drop(sender.send(event)))).expect("an executor"), events)
     }
 
     fn next(stream: &mut UnixStream, incoming: &mut Incoming) -> ToRunner {
@@ -254,16 +293,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let home = crate::home::Home::new(dir.path());
         let listener = UnixListener::bind(home.socket()).expect("a socket");
-        let settings = LocalSettings {
-            home: dir.path().to_path_buf(),
-            runner: vec!["/nowhere/towpath".into()],
-            artifacts: artifacts::Store::open(&dir.path().join("artifacts")).expect("a store"),
-            images: Catalogue::load(&dir.path().join("images.toml")).expect("images"),
-            keep: Duration::ZERO,
-        };
-        let (sender, events) = std::sync::mpsc::channel();
-        let tell = move |event| drop(sender.send(event));
-        let local = Local::start(settings, Box::new(tell)).expect("an executor");
+        let (local, events) = local(dir.path());
         let (mut stream, mut incoming) = greet(&listener);
         assert!(matches!(events.recv(), Ok(crate::ExecutorEvent::Connected { .. })));
         local.launch(launch(), &Epoch("e".into()), false);
@@ -273,5 +303,40 @@ mod tests {
         // The same runner, which never read it.
         let (mut stream, mut incoming) = greet(&listener);
         assert!(matches!(next(&mut stream, &mut incoming), ToRunner::Spawn(spawn) if spawn.key == launch().key));
+    }
+
+    /// After an upgrade the runner is an older one, which knows of no attempts that wait.
+    #[test]
+    fn an_older_runner_is_spoken_to_in_its_own_protocol() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let listener = UnixListener::bind(crate::home::Home::new(dir.path()).socket()).expect("a socket");
+        let (local, events) = local(dir.path());
+        let (offered, refused) = greet_in(RUNNER_PROTOCOL_MIN, &listener);
+        assert_eq!(offered, RUNNER_PROTOCOL);
+        drop(refused);
+        let (offered, (mut stream, mut incoming)) = greet_in(RUNNER_PROTOCOL_MIN, &listener);
+        assert_eq!(offered, RUNNER_PROTOCOL_MIN);
+        assert!(matches!(events.recv(), Ok(crate::ExecutorEvent::Connected { .. })));
+        let other = Launch { key: AttemptKey { n: 1, ..launch().key }, ..launch() };
+        local.launch(launch(), &Epoch("e".into()), true);
+        local.launch(other.clone(), &Epoch("e".into()), false);
+        local.flush();
+        // The one that waits is not sent before it has its place.
+        assert!(matches!(next(&mut stream, &mut incoming), ToRunner::Spawn(spawn) if spawn.key == other.key));
+        local.start(&launch().key);
+        let spawn = next(&mut stream, &mut incoming);
+        assert!(matches!(&spawn, ToRunner::Spawn(spawn) if spawn.key == launch().key && !spawn.waits), "{spawn:?}");
+    }
+
+    #[test]
+    fn a_runner_of_a_protocol_that_nobody_speaks_is_told_of() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let listener = UnixListener::bind(crate::home::Home::new(dir.path()).socket()).expect("a socket");
+        let (_local, events) = local(dir.path());
+        for _ in 0..QUICK_TRIES {
+            assert_eq!(greet_in(RUNNER_PROTOCOL_MIN - 1, &listener).0, RUNNER_PROTOCOL);
+        }
+        let Ok(crate::ExecutorEvent::Unreachable { why }) = events.recv() else { panic!("nothing is told") };
+        assert!(why.contains("version test and speaks protocol 1") && why.contains("2 to 3"), "{why}");
     }
 }

@@ -110,7 +110,7 @@ struct Attempt {
 
 /// How far an attempt is.
 enum Progressed {
-    /// There are no sandboxes, and another attempt has a path that it declares.
+    /// There are no sandboxes, and another attempt has a path that it declares; or it has no place, and the runner cannot hold it.
     Held,
     Staging,
     Running,

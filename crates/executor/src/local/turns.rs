@@ -116,12 +116,13 @@ impl Inner {
     pub(super) fn takes_turn(&self, state: &mut State, launch: &Launch, runs: bool, waits: bool) -> Progressed {
         let at = if runs { Progressed::Running } else { Progressed::Staging };
         let standard = launch.profile == Profile::Standard;
-        if state.sandboxes || !(runs || standard) {
-            return at;
-        }
-        if waits && !runs {
+        let is_old = state.link.as_ref().is_some_and(|link| !link.holds_back());
+        if waits && !runs && (is_old || !state.sandboxes && standard) {
             // It has no place yet, and those that have one must not wait for it; nor may the runner start it by itself.
             return Progressed::Held;
+        }
+        if state.sandboxes || !(runs || standard) {
+            return at;
         }
         let directory = self.site(false).layout(launch, None).directory;
         let paths = if standard { declared(launch, &directory) } else { Vec::new() };

@@ -3,7 +3,7 @@
 
 use model::input::Epoch;
 use model::planted::{self, Bug};
-use model::runner::{Ended, FromRunner, RUNNER_PROTOCOL, Spawn, ToRunner};
+use model::runner::{Ended, FromRunner, RUNNER_PROTOCOL, RUNNER_PROTOCOL_MIN, Spawn, ToRunner};
 use model::{AttemptKey, Exit, Time, Usage};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -165,9 +165,9 @@ impl Machine {
     }
 
     fn hello(&mut self, protocol: u32, out: &mut Vec<Output>) {
-        self.greeted = protocol == RUNNER_PROTOCOL;
+        self.greeted = protocol >= RUNNER_PROTOCOL_MIN;
         out.push(Output::Send(FromRunner::Hello {
-            protocol: RUNNER_PROTOCOL,
+            protocol: if self.greeted { protocol.min(RUNNER_PROTOCOL) } else { RUNNER_PROTOCOL },
             build: self.build.clone(),
             epoch: self.epoch.clone(),
             known: self.attempts.keys().cloned().collect(),

@@ -175,11 +175,21 @@ fn an_idle_runner_stays_with_its_holder_and_leaves_without() {
 }
 
 #[test]
-fn another_protocol_is_refused_with_ours() {
+fn the_protocol_is_the_smaller_of_both_and_one_too_old_is_refused_with_ours() {
+    for (theirs, spoken) in [(RUNNER_PROTOCOL_MIN, RUNNER_PROTOCOL_MIN), (RUNNER_PROTOCOL + 1, RUNNER_PROTOCOL)] {
+        let mut world = World::new();
+        world.step(Input::HolderConnected);
+        let out = world.frame(ToRunner::Hello { protocol: theirs, build: "b".into() });
+        assert!(
+            matches!(&out[..], [Output::Send(FromRunner::Hello { protocol, .. })] if *protocol == spoken),
+            "{theirs}: {out:?}"
+        );
+        assert!(!world.frame(spawn(1, None)).contains(&Output::HangUp));
+    }
     let mut world = World::new();
     world.step(Input::HolderConnected);
-    let out = world.frame(ToRunner::Hello { protocol: RUNNER_PROTOCOL + 1, build: "b".into() });
-    assert!(matches!(&out[..], [Output::Send(FromRunner::Hello { .. }), Output::HangUp]));
+    let out = world.frame(ToRunner::Hello { protocol: RUNNER_PROTOCOL_MIN - 1, build: "b".into() });
+    assert!(matches!(&out[..], [Output::Send(FromRunner::Hello { protocol: RUNNER_PROTOCOL, .. }), Output::HangUp]));
     assert_eq!(world.frame(spawn(1, None)), [Output::HangUp]);
 }
 
