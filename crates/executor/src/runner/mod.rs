@@ -22,6 +22,7 @@ mod platform {
     pub mod cgroup;
     pub mod orphans;
     pub mod pool;
+    pub mod power;
     pub mod sandbox;
     pub mod sys;
 
@@ -48,7 +49,7 @@ mod platform {
 mod platform;
 
 pub(crate) use platform::{LACKING, missing_for_strict};
-use platform::{cgroup, orphans, pool, sandbox, sys};
+use platform::{cgroup, orphans, pool, power, sandbox, sys};
 pub(crate) use posix::memory_bytes;
 
 use crate::home::Home;

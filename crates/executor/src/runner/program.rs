@@ -16,6 +16,10 @@ pub struct Program {
     pub(super) envp: Vec<*const c_char>,
 }
 
+// SAFETY: the pointers are into texts that it owns and nobody changes.
+#[allow(unsafe_code)]
+unsafe impl Send for Program {}
+
 impl Program {
     /// `path` is what is executed, `argv` what it sees.
     ///
@@ -27,7 +31,7 @@ impl Program {
             texts.push(c_string(text.clone())?);
         }
         for (name, value) in env {
-            texts.push(c_string(format!("{name}={value}"))?);
+            texts.push(c_string([name.as_str(), "=", value.as_str()].concat())?);
         }
         let pointers = |texts: &[CString]| texts.iter().map(|t| t.as_ptr()).chain([ptr::null()]).collect::<Vec<_>>();
         let (first, rest) = texts.split_at(argv.len());
@@ -50,14 +54,8 @@ pub struct Setting<'a> {
     pub cgroups: &'a [OwnedFd],
     /// Where it runs; `None`: where we are.
     pub enter: Option<Enter<'a>>,
-    /// Keep only these capabilities.
-    pub capabilities: Option<u64>,
-    /// What it may not ask of the kernel; empty for none.
-    pub filter: &'a [Instruction],
-    /// Landlock's rules.
-    pub rules: Option<BorrowedFd<'a>>,
-    /// No program that it starts has more power than it has itself.
-    pub no_new_privileges: bool,
+    /// What it may do there; `None`: what we may.
+    pub confined: Option<Confined<'a>>,
     /// `RLIMIT_DATA`, where no cgroup enforces a memory limit.
     pub data_bytes_max: Option<u64>,
     /// `RLIMIT_NOFILE` as whoever started us had it.
@@ -76,6 +74,19 @@ pub enum Enter<'a> {
     Sandbox { init: BorrowedFd<'a>, back: BorrowedFd<'a> },
 }
 
+/// What a program is left of our power.
+#[allow(dead_code, reason = "not every platform can do it")]
+#[derive(Clone, Copy)]
+pub struct Confined<'a> {
+    pub capabilities: u64,
+    /// What it may not ask of the kernel; empty for none.
+    pub filter: &'a [Instruction],
+    /// Landlock's rules.
+    pub rules: Option<BorrowedFd<'a>>,
+    /// No program that it starts has more power than it has itself.
+    pub no_new_privileges: bool,
+}
+
 /// Where starting a program failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
@@ -84,6 +95,9 @@ pub enum Stage {
     Directory,
     Exec,
 }
+
+/// A stage and an errno.
+pub type Failure = (Stage, io::Error);
 
 /// A child that has ended and is not reaped yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

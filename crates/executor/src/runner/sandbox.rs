@@ -7,8 +7,9 @@ use super::confine;
 use super::filter::Filters;
 use super::handover::{NO_EXEC, TaskFds, read_report};
 use super::mounts;
-use super::program::{Program, Setting, Stage, Status};
+use super::program::{Confined, Program, Setting, Stage, Status};
 use super::root;
+use super::sys::confinement::TASK_CAPABILITIES;
 use super::sys::landlock::Ruleset;
 use super::sys::{self, Namespaces};
 use crate::home::Home;
@@ -105,7 +106,7 @@ impl Sandboxes {
     ///
     /// # Errors
     /// There is no room for another process. What goes wrong inside comes through the report.
-    pub fn start(&self, spawn: &Spawn, program: &Program, fds: &TaskFds<'_>) -> io::Result<Started> {
+    pub fn start(&self, spawn: &Spawn, program: Program, fds: &TaskFds<'_>) -> io::Result<Started> {
         let (report, report_in) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
         let me = std::process::id();
         let body = || self.init(me, spawn, program, fds, report_in.as_fd());
@@ -167,14 +168,7 @@ impl Sandboxes {
     }
 
     /// The life of process 1 of a sandbox. Answers its exit code, which nobody reads: the report counts.
-    fn init(
-        &self,
-        parent_pid: u32,
-        spawn: &Spawn,
-        program: &Program,
-        fds: &TaskFds<'_>,
-        report: BorrowedFd<'_>,
-    ) -> i32 {
+    fn init(&self, parent_pid: u32, spawn: &Spawn, program: Program, fds: &TaskFds<'_>, report: BorrowedFd<'_>) -> i32 {
         let Some((report, cgroups)) = begin_init(parent_pid, fds, report) else { return 1 };
         let strict = spawn.profile == Profile::Strict;
         let built = self.build(Path::new(&spawn.scratch), &spawn.binds).and_then(|()| {
@@ -189,8 +183,8 @@ impl Sandboxes {
             Ok(rules) => {
                 let filter = if strict { self.filters.strict() } else { self.filters.standard() };
                 let rules = rules.as_ref().map(Ruleset::fd);
-                let limits = Limits { filter, rules, no_new_privileges: strict };
-                run_task(program, &cgroups, fds, &limits)
+                let confined = Confined { capabilities: TASK_CAPABILITIES, filter, rules, no_new_privileges: strict };
+                run_task(program, &cgroups, fds, confined)
             }
             Err(why) => format!("failed sandbox: {why}"),
         };
@@ -212,7 +206,6 @@ fn begin_init(parent_pid: u32, fds: &TaskFds<'_>, report: BorrowedFd<'_>) -> Opt
         return None;
     }
     let cgroups = keep_only(fds, report).ok()?;
-    sys::block_init_signals();
     Some((sys::own(REPORT), cgroups))
 }
 
@@ -260,14 +253,7 @@ fn make_directories(spawn: &Spawn) -> Result<(), String> {
     spawn.open.iter().try_for_each(make)
 }
 
-/// What a task may not do, apart from what is not there.
-struct Limits<'a> {
-    filter: &'a [libc::sock_filter],
-    rules: Option<BorrowedFd<'a>>,
-    no_new_privileges: bool,
-}
-
-fn run_task(program: &Program, cgroups: &[OwnedFd], fds: &TaskFds<'_>, limits: &Limits<'_>) -> String {
+fn run_task(program: Program, cgroups: &[OwnedFd], fds: &TaskFds<'_>, confined: Confined<'_>) -> String {
     // The sandbox's own: nobody can change what it stands for.
     let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
     let setting = Setting {
@@ -276,16 +262,13 @@ fn run_task(program: &Program, cgroups: &[OwnedFd], fds: &TaskFds<'_>, limits: &
         stderr: sys::borrow(2),
         cgroups,
         enter: None,
-        capabilities: Some(sys::TASK_CAPABILITIES),
-        filter: limits.filter,
-        rules: limits.rules,
-        no_new_privileges: limits.no_new_privileges,
+        confined: Some(confined),
         data_bytes_max: fds.data_bytes_max,
         files_max: fds.files_max,
         die_with_parent: false,
     };
-    let task = match sys::start(program, &setting) {
-        Ok((pid, _)) => pid,
+    let task = match sys::start::start(program, &setting) {
+        Ok(child) => child.pid,
         Err((stage, error)) => return format!("failed {} {}", stage_name(stage), error.raw_os_error().unwrap_or(0)),
     };
     // The task alone holds the pipes now, so that their end is its end.

@@ -6,9 +6,10 @@ use super::keep::Outcomes;
 use super::machine::{Identity, Input, Machine, Now, Output};
 use super::orphans;
 use super::pool::Pool;
+use super::power::Power;
 use super::sandbox::Sandboxes;
 use super::sys;
-use super::task::{Machinery, READ_BYTES, Remains, Task};
+use super::task::{Finish, Machinery, READ_BYTES, Refused, Remains, Task};
 use crate::frame::{self, Incoming};
 use crate::home::{Home, at};
 use artifacts::log::Stream;
@@ -158,7 +159,14 @@ impl Shell {
         };
         Ok(Self {
             machine: Machine::new(identity, persisted),
-            machinery: Machinery { sandboxes, pool, cgroups, files_max: sys::raise_files_max(), null },
+            machinery: Machinery {
+                sandboxes,
+                pool,
+                power: Power::new(),
+                cgroups,
+                files_max: sys::raise_files_max(),
+                null: null.into(),
+            },
             outcomes,
             listener,
             holder: None,
@@ -182,6 +190,7 @@ impl Shell {
                 return Ok(());
             }
             greeted |= self.holder.is_some();
+            self.tasks.iter_mut().for_each(Task::settle);
             let timeout_us = self.timeout_us(greeted);
             let ready = self.poll(timeout_us)?;
             self.clock.advance(timeout_us);
@@ -266,14 +275,15 @@ impl Shell {
             let task = self.tasks.swap_remove(*index);
             let (key, orphans) = (task.key.clone(), task.can_leave_orphans());
             match task.finish(self.clock.now.at, &mut self.buffer) {
-                Ok(remains) => {
+                Finish::Ended(remains) => {
                     if orphans {
                         self.orphan_looks = ORPHAN_LOOKS;
                         self.end_orphans();
                     }
-                    self.ended(key, remains);
+                    self.ended(key, *remains);
                 }
-                Err(task) => self.tasks.push(*task),
+                Finish::Refused(refused) => self.start_again(key, *refused),
+                Finish::Not(task) => self.tasks.push(*task),
             }
         }
     }
@@ -349,7 +359,7 @@ impl Shell {
                     holder.hang_up = true;
                 }
             }
-            Output::StartProcess(spawn) => self.start(&spawn),
+            Output::StartProcess(spawn) => self.start(spawn),
             Output::Signal(key, signal) => {
                 if let Some(task) = self.tasks.iter_mut().find(|task| task.key == key) {
                     task.signal(signal);
@@ -361,10 +371,18 @@ impl Shell {
         }
     }
 
-    fn start(&mut self, spawn: &Spawn) {
+    fn start(&mut self, spawn: Box<Spawn>) {
+        let key = spawn.key.clone();
         match Task::start(&mut self.machinery, spawn, wall()) {
             Ok(task) => self.tasks.push(task),
-            Err(remains) => self.ended(spawn.key.clone(), *remains),
+            Err(remains) => self.ended(key, *remains),
+        }
+    }
+
+    fn start_again(&mut self, key: AttemptKey, refused: Refused) {
+        match Task::start_again(&mut self.machinery, refused, wall()) {
+            Ok(task) => self.tasks.push(task),
+            Err(remains) => self.ended(key, *remains),
         }
     }
 

@@ -1,156 +1,23 @@
 //! The few system calls that rustix does not have: clone with a child function, a fork into namespaces, wait4, capabilities,
 //! mount attributes. All unsafe code of the crate is here.
-//! It must never be used by a process with more than one thread: the children share or copy its memory.
+//! It must never be used by two threads at once: a fork copies what another is at. (That of `power` works while its caller waits.)
 #![allow(unsafe_code)]
 
+pub mod confinement;
 pub mod landlock;
 pub mod network;
+mod raw;
+pub mod start;
 
 pub use super::posix::{move_to, new_session, raise_files_max, wait};
-use super::program::{Dead, Enter, Program, Setting, Stage};
+use super::program::Dead;
 use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::ffi::{c_char, c_int, c_void};
+use std::ffi::c_int;
 use std::io;
 use std::ptr;
 
 /// One of a seccomp program.
 pub use libc::sock_filter as Instruction;
-
-struct Child<'a> {
-    program: &'a Program,
-    setting: &'a Setting<'a>,
-    parent: c_int,
-    failed: Option<(Stage, c_int)>,
-}
-
-/// The child makes a handful of system calls on it.
-const STACK_BYTES: usize = 16 << 10;
-
-/// Starts a program in a session of its own and answers its pid and pidfd. The caller stands still until the exec: the
-/// child runs in its memory, as with vfork, so that the cost does not grow with the caller.
-///
-/// # Errors
-/// The stage and the errno.
-pub fn start(program: &Program, setting: &Setting<'_>) -> Result<(i32, OwnedFd), (Stage, io::Error)> {
-    // SAFETY: getpid cannot fail.
-    let parent = unsafe { libc::getpid() };
-    let mut child = Child { program, setting, parent, failed: None };
-    let mut stack = vec![0_u128; STACK_BYTES / 16];
-    let mut pidfd: c_int = -1;
-    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
-    // A PID namespace is joined by children, not by the caller.
-    if let Some(Enter::Sandbox { init, .. }) = setting.enter {
-        join(init, libc::CLONE_NEWPID).map_err(|error| (Stage::Clone, error))?;
-    }
-    // SAFETY: the child runs `in_child` on its own stack while we are suspended (CLONE_VFORK), so that `child` and `stack`
-    // outlive it; it only makes system calls and ends in execve or _exit. We have one thread, so nobody else sees its writes.
-    let pid = unsafe {
-        let top = stack.as_mut_ptr().add(stack.len()).cast::<c_void>();
-        libc::clone(in_child, top, flags, ptr::from_mut(&mut child).cast(), &mut pidfd)
-    };
-    let failed = io::Error::last_os_error();
-    if let Some(Enter::Sandbox { back, .. }) = setting.enter
-        && let Err(error) = join(back, libc::CLONE_NEWPID)
-    {
-        // Everything that we start from now on would be in a task's sandbox, and end with it.
-        crate::own_log::say(format!("runner: there is no way back from a sandbox's PID namespace: {error}"));
-        std::process::abort();
-    }
-    if pid < 0 {
-        return Err((Stage::Clone, failed));
-    }
-    // SAFETY: the kernel has just opened it for us.
-    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
-    // Written by the child through the shared memory: the compiler must not assume the old value.
-    // SAFETY: `child` is alive and the child process has left this memory.
-    match unsafe { ptr::read_volatile(&child.failed) } {
-        None => Ok((pid, pidfd)),
-        Some((stage, errno)) => {
-            let _ = wait(pid, true);
-            Err((stage, io::Error::from_raw_os_error(errno)))
-        }
-    }
-}
-
-extern "C" fn in_child(argument: *mut c_void) -> c_int {
-    // SAFETY: `argument` is the `Child` of `start`, which is suspended and will not touch it until we are gone.
-    unsafe {
-        let child = &mut *argument.cast::<Child<'_>>();
-        let stage = prepare_child(child).err();
-        let stage = stage.unwrap_or_else(|| {
-            libc::execve(child.program.path.as_ptr(), child.program.argv.as_ptr(), child.program.envp.as_ptr());
-            Stage::Exec
-        });
-        ptr::write_volatile(&mut child.failed, Some((stage, *libc::__errno_location())));
-        libc::_exit(127)
-    }
-}
-
-/// Only system calls: no allocation, no locks, no panics.
-unsafe fn prepare_child(child: &Child<'_>) -> Result<(), Stage> {
-    let setting = child.setting;
-    let check = |result: c_int, stage: Stage| if result < 0 { Err(stage) } else { Ok(()) };
-    // SAFETY: plain system calls on descriptors and memory that outlive the call.
-    unsafe {
-        if setting.die_with_parent {
-            check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL), Stage::Setup)?;
-            if libc::getppid() != child.parent {
-                libc::_exit(127);
-            }
-        }
-        libc::setsid();
-        for cgroup in setting.cgroups {
-            check(libc::write(cgroup.as_raw_fd(), c"0".as_ptr().cast(), 1) as c_int, Stage::Setup)?;
-        }
-        let entered = match setting.enter {
-            None => 0,
-            Some(Enter::Mounts(mounts)) => libc::setns(mounts.as_raw_fd(), libc::CLONE_NEWNS),
-            Some(Enter::Sandbox { init, .. }) => libc::setns(init.as_raw_fd(), libc::CLONE_NEWNS | libc::CLONE_NEWIPC),
-        };
-        check(entered, Stage::Setup)?;
-        if setting.no_new_privileges {
-            check(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), Stage::Setup)?;
-        }
-        if let Some(rules) = setting.rules {
-            check(landlock::restrict(rules), Stage::Setup)?;
-        }
-        if let Some(keep) = setting.capabilities {
-            // A session keyring of its own: keys outlive the processes that made them.
-            libc::syscall(libc::SYS_keyctl, libc::KEYCTL_JOIN_SESSION_KEYRING, ptr::null::<c_char>());
-            check(install(setting.filter), Stage::Setup)?;
-            check(keep_capabilities(keep), Stage::Setup)?;
-        }
-        if let Some(bytes) = setting.data_bytes_max {
-            let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
-            check(libc::setrlimit(libc::RLIMIT_DATA, &limit), Stage::Setup)?;
-        }
-        for (fd, to) in [(setting.stdin, 0), (setting.stdout, 1), (setting.stderr, 2)] {
-            check(libc::dup2(fd.as_raw_fd(), to), Stage::Setup)?;
-        }
-        // Whatever else is open here, the program does not get it. (The table of descriptors is the child's own.)
-        // A kernel before 5.11 cannot; what we have open ourselves is closed on exec anyway.
-        libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC);
-        if let Some(limit) = setting.files_max {
-            check(libc::setrlimit(libc::RLIMIT_NOFILE, &limit), Stage::Setup)?;
-        }
-        // Rust ignores SIGPIPE; an ignored signal would stay ignored across exec.
-        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
-        let mut none: libc::sigset_t = std::mem::zeroed();
-        libc::sigemptyset(&mut none);
-        libc::sigprocmask(libc::SIG_SETMASK, &none, ptr::null_mut());
-        check(libc::chdir(child.program.dir.as_ptr()), Stage::Directory)
-    }
-}
-
-/// While we have the power to do so for programs that may gain privileges, as setuid ones.
-unsafe fn install(filter: &[libc::sock_filter]) -> c_int {
-    if filter.is_empty() {
-        return 0;
-    }
-    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
-    // SAFETY: the kernel reads `len` instructions, which outlive the call.
-    unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &program) as c_int }
-}
 
 /// Joins a namespace, or those of a process whose pidfd it is.
 fn join(namespace: BorrowedFd<'_>, what: c_int) -> io::Result<()> {
@@ -176,56 +43,6 @@ pub fn is_exiting(pid: i32) -> bool {
     flags_of(pid).is_none_or(|flags| flags & EXITING != 0)
 }
 
-/// Docker's default capabilities less MKNOD: CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, SETGID, SETUID, SETPCAP,
-/// NET_BIND_SERVICE, NET_RAW, SYS_CHROOT, AUDIT_WRITE, SETFCAP.
-pub const TASK_CAPABILITIES: u64 = {
-    let kept = [0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 29, 31];
-    let (mut mask, mut i) = (0, 0);
-    while i < kept.len() {
-        mask |= 1 << kept[i];
-        i += 1;
-    }
-    mask
-};
-
-const CAPABILITIES_MAX: u64 = 63;
-
-unsafe fn keep_capabilities(keep: u64) -> c_int {
-    #[repr(C)]
-    struct Header {
-        version: u32,
-        pid: c_int,
-    }
-    #[repr(C)]
-    #[derive(Clone, Copy)]
-    struct Sets {
-        effective: u32,
-        permitted: u32,
-        inheritable: u32,
-    }
-    const VERSION_3: u32 = 0x2008_0522;
-    // SAFETY: the structures are those of capget(2), version 3.
-    unsafe {
-        for capability in (0..=CAPABILITIES_MAX).filter(|c| keep >> c & 1 == 0) {
-            // Fails past the last capability that the kernel knows.
-            if libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) < 0 {
-                break;
-            }
-        }
-        libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-        let mut header = Header { version: VERSION_3, pid: 0 };
-        let mut sets = [Sets { effective: 0, permitted: 0, inheritable: 0 }; 2];
-        if libc::syscall(libc::SYS_capget, &mut header, sets.as_mut_ptr()) < 0 {
-            return -1;
-        }
-        for (half, set) in sets.iter_mut().enumerate() {
-            let mask = (keep >> (32 * half)) as u32;
-            (set.effective, set.permitted, set.inheritable) = (set.effective & mask, set.permitted & mask, 0);
-        }
-        libc::syscall(libc::SYS_capset, &mut header, sets.as_ptr()) as c_int
-    }
-}
-
 /// Kinds of namespaces for `fork_into`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Namespaces {
@@ -235,7 +52,7 @@ pub enum Namespaces {
     User,
 }
 
-/// Forks. The child, process 1 of new namespaces, runs `body`, whose answer is its exit code. With `cut_off` it has a network
+/// Forks. The child, process 1 of new namespaces, runs `body`, whose answer is its exit code; signals to an init wait for it. With `cut_off` it has a network
 /// namespace of its own too.
 ///
 /// # Errors
@@ -249,11 +66,18 @@ pub fn fork_into(namespaces: Namespaces, cut_off: bool, body: impl FnOnce() -> i
         flags |= libc::CLONE_NEWNET;
     }
     let mut pidfd: c_int = -1;
-    // SAFETY: without CLONE_VM and with no new stack this is fork: the child has its own copy of everything, and we have
-    // one thread, so that no lock is held by somebody who is not there. The trailing arguments are unused on all platforms.
+    // An init is deaf to what comes before it listens, unless it is blocked: then it waits.
+    let before = block_init_signals();
+    // SAFETY: without CLONE_VM and with no new stack this is fork: the child has its own copy of everything, and no other thread of
+    // ours is at work, so that no lock is held by somebody who is not there. The trailing arguments are unused on all platforms.
     let pid = unsafe { libc::syscall(libc::SYS_clone, flags, 0, &mut pidfd, 0, 0) };
+    let failed = io::Error::last_os_error();
+    if pid != 0 {
+        // SAFETY: the set is what was in force.
+        unsafe { libc::sigprocmask(libc::SIG_SETMASK, &before, ptr::null_mut()) };
+    }
     match pid {
-        ..0 => Err(io::Error::last_os_error()),
+        ..0 => Err(failed),
         0 => {
             // A panic must not unwind into the copy of the runner's loop.
             let code = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).unwrap_or(101);
@@ -318,12 +142,13 @@ pub fn die_with_parent() {
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
 }
 
-/// Blocks the signals that an init waits for.
-pub fn block_init_signals() {
-    // SAFETY: the set is initialised before use.
+/// Blocks the signals that an init waits for. Answers what was blocked before.
+fn block_init_signals() -> libc::sigset_t {
+    // SAFETY: both sets are initialised before use.
     unsafe {
-        let set = init_signals();
-        libc::sigprocmask(libc::SIG_BLOCK, &set, ptr::null_mut());
+        let mut before: libc::sigset_t = std::mem::zeroed();
+        libc::sigprocmask(libc::SIG_BLOCK, &init_signals(), &mut before);
+        before
     }
 }
 
@@ -406,16 +231,16 @@ pub fn own(fd: RawFd) -> OwnedFd {
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
-/// Sends a signal to the init of a sandbox.
-pub fn signal_init(pidfd: BorrowedFd<'_>, signal: rustix::process::Signal) {
+/// Sends a signal to one process.
+pub fn signal_one(pidfd: BorrowedFd<'_>, signal: rustix::process::Signal) {
     // It may have ended.
     let _ = rustix::process::pidfd_send_signal(pidfd, signal);
 }
 
-/// Sends a signal to every process of a group.
-pub fn signal_group(group: i32, signal: i32) {
+/// Sends a signal to every process of a group. Whether there is one.
+pub fn signal_group(group: i32, signal: i32) -> bool {
     // SAFETY: a plain system call.
-    unsafe { libc::kill(-group, signal) };
+    unsafe { libc::kill(-group, signal) == 0 }
 }
 
 /// Sends a signal to one process.
@@ -435,8 +260,9 @@ pub fn unshare_mounts() -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::start::start;
     use super::*;
-    use crate::runner::program::{Reaped, Status};
+    use crate::runner::program::{Program, Reaped, Setting, Status};
     use rustix::fd::AsFd;
 
     fn end_of(command: &str, cgroups: &[OwnedFd]) -> (Dead, Reaped) {
@@ -449,19 +275,16 @@ mod tests {
             stderr: null.as_fd(),
             cgroups,
             enter: None,
+            confined: None,
             files_max: None,
-            capabilities: None,
-            filter: &[],
-            rules: None,
-            no_new_privileges: false,
             data_bytes_max: None,
             die_with_parent: false,
         };
-        let (pid, pidfd) = start(&program, &setting).expect("a child");
-        let mut fds = [rustix::event::PollFd::new(&pidfd, rustix::event::PollFlags::IN)];
+        let child = start(program, &setting).expect("a child");
+        let mut fds = [rustix::event::PollFd::new(&child.pidfd, rustix::event::PollFlags::IN)];
         rustix::event::poll(&mut fds, None).expect("its end");
-        let dead = dead(pid).expect("it is dead");
-        (dead, wait(pid, true).expect("wait").expect("it is there still"))
+        let dead = dead(child.pid).expect("it is dead");
+        (dead, wait(child.pid, true).expect("wait").expect("it is there still"))
     }
 
     #[test]

@@ -6,9 +6,10 @@ use super::cgroup::{Cgroup, Cgroups};
 use super::handover::{Report, TaskFds};
 use super::machine::Signal;
 use super::pool::{Pool, Sandbox};
-use super::program::{Enter, Program, Reaped, Setting, Stage, Status};
+use super::power::Power;
+use super::program::{Enter, Failure, Program, Reaped, Setting, Stage, Status};
 use super::sandbox::Sandboxes;
-use super::sys;
+use super::sys::{self, start::Child};
 use artifacts::log::Stream;
 use model::attempt::Profile;
 use model::runner::{Ended, Spawn};
@@ -16,6 +17,7 @@ use model::{AttemptKey, Exit, Time, Usage};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::io;
 use std::path::PathBuf;
+use std::rc::Rc;
 
 /// Bytes of one read, and a pipe's usual capacity.
 pub const READ_BYTES: usize = 64 << 10;
@@ -30,17 +32,20 @@ pub struct Machinery {
     pub sandboxes: Option<Sandboxes>,
     /// Sandboxes that are used again, where we have the power to enter one.
     pub pool: Option<Pool>,
+    pub power: Power,
     pub cgroups: Cgroups,
     /// `RLIMIT_NOFILE` of tasks: ours is raised.
     pub files_max: Option<libc::rlimit>,
-    pub null: OwnedFd,
+    pub null: Rc<OwnedFd>,
 }
 
 pub struct Task {
     pub key: AttemptKey,
-    pid: i32,
-    pidfd: OwnedFd,
+    child: Child,
     place: Place,
+    /// Kept until the program is executed.
+    spawn: Option<Box<Spawn>>,
+    signalled: bool,
     out: Option<OwnedFd>,
     err: Option<OwnedFd>,
     capture: Capture,
@@ -89,20 +94,52 @@ pub struct Remains {
     pub problems: Vec<String>,
 }
 
+/// What becomes of a task that may have ended.
+pub enum Finish {
+    Not(Box<Task>),
+    Ended(Box<Remains>),
+    /// It could not become its program in the sandbox that it was given.
+    Refused(Box<Refused>),
+}
+
+/// A task that is to be started once more, in a sandbox of its own: that makes its working directory, and says what is wrong with a
+/// program.
+pub struct Refused {
+    spawn: Box<Spawn>,
+    sandbox: Sandbox,
+    /// Whether nothing can be started in the sandbox.
+    is_broken: bool,
+}
+
 impl Task {
     /// Starts an attempt.
     ///
     /// # Errors
     /// The end of the attempt: it could not be started.
-    pub fn start(machinery: &mut Machinery, spawn: &Spawn, now: Time) -> Result<Self, Box<Remains>> {
+    pub fn start(machinery: &mut Machinery, spawn: Box<Spawn>, now: Time) -> Result<Self, Box<Remains>> {
+        Self::begin(machinery, spawn, now, true)
+    }
+
+    /// Starts an attempt in a sandbox of its own.
+    ///
+    /// # Errors
+    /// As `start`.
+    pub fn start_again(machinery: &mut Machinery, refused: Refused, now: Time) -> Result<Self, Box<Remains>> {
+        if let Some(pool) = &mut machinery.pool {
+            if refused.is_broken { pool.throw_away(refused.sandbox) } else { pool.put_back(refused.sandbox) }
+        }
+        Self::begin(machinery, refused.spawn, now, false)
+    }
+
+    fn begin(machinery: &mut Machinery, spawn: Box<Spawn>, now: Time, pooled: bool) -> Result<Self, Box<Remains>> {
         let mut capture =
             Capture::new(PathBuf::from(&spawn.log), PathBuf::from(&spawn.stdout), spawn.log_bytes_max, &spawn.masked);
-        match Started::new(machinery, spawn) {
+        match Started::new(machinery, &spawn, pooled) {
             Ok(started) => Ok(Self {
                 key: spawn.key.clone(),
-                pid: started.pid,
-                pidfd: started.pidfd,
+                child: started.child,
                 place: started.place,
+                signalled: false,
                 out: Some(started.out),
                 err: Some(started.err),
                 capture,
@@ -111,6 +148,7 @@ impl Task {
                 argv0: spawn.argv.first().cloned().unwrap_or_default(),
                 directory: spawn.directory.clone(),
                 scratch: PathBuf::from(&spawn.scratch),
+                spawn: Some(spawn),
             }),
             Err(why) => {
                 capture.say(now, &why);
@@ -127,10 +165,17 @@ impl Task {
         }
     }
 
+    /// Gives back what only its start needed, once it runs.
+    pub fn settle(&mut self) {
+        if self.spawn.is_some() && self.child.has_left() && self.child.failure().is_none() {
+            self.spawn = None;
+        }
+    }
+
     /// Children of ours that are no orphans as long as it is there.
     pub fn pids(&self) -> impl Iterator<Item = i32> {
         let init = if let Place::Pooled(pooled) = &self.place { Some(pooled.sandbox.pid()) } else { None };
-        [self.pid].into_iter().chain(init)
+        [self.child.pid].into_iter().chain(init)
     }
 
     /// Whether it may have left processes that are not seen by its end.
@@ -142,7 +187,7 @@ impl Task {
     pub fn fds(&self) -> [Option<BorrowedFd<'_>>; 3] {
         let end = match &self.place {
             Place::Pooled(pooled) if pooled.ended.is_some() => pooled.sandbox.pidfd(),
-            _ => self.pidfd.as_fd(),
+            _ => self.child.pidfd.as_fd(),
         };
         [Some(end), self.out.as_ref().map(AsFd::as_fd), self.err.as_ref().map(AsFd::as_fd)]
     }
@@ -158,18 +203,19 @@ impl Task {
             Signal::Term => rustix::process::Signal::TERM,
             Signal::Kill => rustix::process::Signal::KILL,
         };
+        self.signalled = true;
         match &mut self.place {
             // The init passes SIGTERM on; with SIGKILL it takes the whole sandbox along.
-            Place::Own(_) => sys::signal_init(self.pidfd.as_fd(), number),
+            Place::Own(_) => sys::signal_one(self.child.pidfd.as_fd(), number),
             Place::Pooled(pooled) if signal == Signal::Kill => {
                 pooled.killed = true;
                 pooled.sandbox.kill();
             }
             // Its number may be another's by now.
             Place::Pooled(pooled) if pooled.ended.is_some() => {}
-            Place::Pooled(_) => sys::signal_group(self.pid, number.as_raw()),
+            Place::Pooled(_) => self.signal_group(number),
             Place::Machine => {
-                sys::signal_group(self.pid, number.as_raw());
+                self.signal_group(number);
                 if let (Signal::Kill, Some(cgroup)) = (signal, &self.cgroup) {
                     cgroup.kill();
                 }
@@ -177,9 +223,32 @@ impl Task {
         }
     }
 
-    /// Takes it apart if it has ended; itself if it has not.
-    pub fn finish(mut self, now: Time, buffer: &mut [u8]) -> Result<Remains, Box<Self>> {
-        let Some(Ending { reaped, before_exec, lost }) = self.reap() else { return Err(Box::new(self)) };
+    fn signal_group(&self, number: rustix::process::Signal) {
+        if !sys::signal_group(self.child.pid, number.as_raw()) {
+            // It is not yet so far as to have one.
+            sys::signal_one(self.child.pidfd.as_fd(), number);
+        }
+    }
+
+    /// Takes it apart if it has ended.
+    pub fn finish(mut self, now: Time, buffer: &mut [u8]) -> Finish {
+        let Some(ending) = self.reap() else { return Finish::Not(Box::new(self)) };
+        let failure = self.child.failure();
+        if let (Some((stage, _)), false, Some(spawn)) = (&failure, self.signalled, self.spawn.take()) {
+            match self.place {
+                Place::Pooled(pooled) if pooled.ended.is_none() => {
+                    // Its group is named after the attempt, and so the next one's too.
+                    let is_broken = !matches!(stage, Stage::Exec | Stage::Directory);
+                    return Finish::Refused(Box::new(Refused { spawn, sandbox: pooled.sandbox, is_broken }));
+                }
+                other => self.place = other,
+            }
+        }
+        Finish::Ended(Box::new(self.take_apart(ending, failure, now, buffer)))
+    }
+
+    fn take_apart(mut self, ending: Ending, failure: Option<Failure>, now: Time, buffer: &mut [u8]) -> Remains {
+        let Ending { reaped, before_exec, lost } = ending;
         for stream in [Stream::Out, Stream::Err] {
             self.drain(stream, now, READS_AT_END, buffer);
         }
@@ -200,7 +269,10 @@ impl Task {
         let exit = match &left.problem {
             // It counts as one that did not end: what it declared may have been in there.
             Some(problem) => Exit::Lost(problem.clone()),
-            None => self.exit(report, &Ending { reaped, before_exec, lost }, oom),
+            None => match failure {
+                Some((stage, error)) => Exit::NotStarted(not_started(stage, &error, &self.argv0, &self.directory)),
+                None => self.exit(report, &Ending { reaped, before_exec, lost }, oom),
+            },
         };
         if let Exit::NotStarted(why) = &exit {
             self.capture.say(now, why);
@@ -209,16 +281,17 @@ impl Task {
         let end = Ended { exit, started_at, ended_at: now, usage, kept: left.kept };
         let mut problems = self.capture.finish(now);
         problems.extend(left.problem);
-        Ok(Remains { end, cgroup, sandbox: left.sandbox, dirty: left.dirty, problems })
+        Remains { end, cgroup, sandbox: left.sandbox, dirty: left.dirty, problems }
     }
 
     /// Reaps what has ended. `None`: it has not, or its sandbox has not.
     fn reap(&mut self) -> Option<Ending> {
         let Place::Pooled(pooled) = &mut self.place else {
-            let before_exec = sys::dead(self.pid).is_some_and(|dead| dead.before_exec);
-            let reaped = sys::wait(self.pid, false).ok()??;
+            let before_exec = sys::dead(self.child.pid).is_some_and(|dead| dead.before_exec);
+            let reaped = sys::wait(self.child.pid, false).ok()??;
+            self.child.is_dead();
             if matches!(self.place, Place::Machine) {
-                sys::signal_group(self.pid, libc::SIGKILL);
+                sys::signal_group(self.child.pid, libc::SIGKILL);
                 if let Some(cgroup) = &self.cgroup {
                     cgroup.kill();
                 }
@@ -226,8 +299,9 @@ impl Task {
             return Some(Ending { reaped, before_exec, lost: false });
         };
         let Some(ended) = pooled.ended else {
-            let before_exec = sys::dead(self.pid).is_some_and(|dead| dead.before_exec);
-            let reaped = sys::wait(self.pid, false).ok()??;
+            let before_exec = sys::dead(self.child.pid).is_some_and(|dead| dead.before_exec);
+            let reaped = sys::wait(self.child.pid, false).ok()??;
+            self.child.is_dead();
             let killed = reaped.status == Status::Signalled(libc::SIGKILL);
             let lost = killed && !pooled.killed && sys::is_exiting(pooled.sandbox.pid());
             let mut ending = Ending { reaped, before_exec, lost };
@@ -324,8 +398,7 @@ struct Left {
 }
 
 struct Started {
-    pid: i32,
-    pidfd: OwnedFd,
+    child: Child,
     place: Place,
     out: OwnedFd,
     err: OwnedFd,
@@ -333,36 +406,26 @@ struct Started {
 }
 
 impl Started {
-    fn new(machinery: &mut Machinery, spawn: &Spawn) -> Result<Self, String> {
-        let first = spawn.argv.first().map(String::as_str).unwrap_or_default();
-        let program =
-            Program::new(first, &spawn.argv, &spawn.env, &spawn.directory).map_err(|error| error.to_string())?;
+    fn new(machinery: &mut Machinery, spawn: &Spawn, pooled: bool) -> Result<Self, String> {
+        let program = program_of(spawn)?;
         let (cgroup, procs) = match machinery.cgroups.create(&spawn.key, &spawn.limits) {
             Ok(made) => made.map_or((None, Vec::new()), |(cgroup, procs)| (Some(cgroup), procs)),
             Err(error) => return Err(format!("its limits cannot be set: {error}")),
         };
         let (out, out_in) = pipe()?;
         let (err, err_in) = pipe()?;
+        let null = Rc::clone(&machinery.null);
         let unenforced = matches!(machinery.cgroups, Cgroups::None(_));
         let fds = TaskFds {
-            stdin: machinery.null.as_fd(),
+            stdin: null.as_fd(),
             stdout: out_in.as_fd(),
             stderr: err_in.as_fd(),
             cgroups: &procs,
             data_bytes_max: spawn.limits.memory_bytes.filter(|_| unenforced),
             files_max: machinery.files_max,
         };
-        let started = match (spawn.profile, &machinery.sandboxes) {
-            (Profile::Standard | Profile::Strict, Some(sandboxes)) => {
-                start_sandboxed(sandboxes, &mut machinery.pool, spawn, &program, &fds)
-            }
-            (Profile::Standard | Profile::Trusted, sandboxes) => {
-                start_plain(&program, &fds, spawn, sandboxes.as_ref().and_then(Sandboxes::host))
-            }
-            (Profile::Strict, None) => Err(crate::local::NO_STRICT.into()),
-        };
-        match started {
-            Ok((pid, pidfd, place)) => Ok(Self { pid, pidfd, place, out, err, cgroup }),
+        match machinery.begin(spawn, program, &fds, pooled) {
+            Ok((child, place)) => Ok(Self { child, place, out, err, cgroup }),
             Err(why) => {
                 if let Some(cgroup) = cgroup {
                     cgroup.remove();
@@ -373,54 +436,68 @@ impl Started {
     }
 }
 
-type Begun = (i32, OwnedFd, Place);
+type Begun = (Child, Place);
 
-/// In a sandbox that stands ready, else in one that is made for it.
-fn start_sandboxed(
-    sandboxes: &Sandboxes,
-    pool: &mut Option<Pool>,
-    spawn: &Spawn,
-    program: &Program,
-    fds: &TaskFds<'_>,
-) -> Result<Begun, String> {
-    if let Some(pool) = pool
-        && let Some(sandbox) = pool.take(sandboxes, spawn)
-    {
-        let enter = Enter::Sandbox { init: sandbox.pidfd(), back: pool.own_pids() };
-        match sys::start(program, &in_sandbox(fds, enter, sandboxes.filter())) {
-            Ok((pid, pidfd)) => {
-                let pooled = Pooled { sandbox, killed: false, ended: None };
-                return Ok((pid, pidfd, Place::Pooled(Box::new(pooled))));
+impl Machinery {
+    fn begin(&mut self, spawn: &Spawn, program: Program, fds: &TaskFds<'_>, pooled: bool) -> Result<Begun, String> {
+        match (spawn.profile, &self.sandboxes) {
+            (Profile::Standard | Profile::Strict, Some(sandboxes)) => {
+                let taken = self.pool.as_mut().filter(|_| pooled).and_then(|pool| pool.take(sandboxes, spawn));
+                match taken {
+                    Some(sandbox) => self.begin_pooled(spawn, program, fds, sandbox),
+                    None => self.begin_own(spawn, program, fds),
+                }
             }
-            // The other way makes the working directory, and says what is wrong with a program.
-            Err((Stage::Exec | Stage::Directory, _)) => pool.put_back(sandbox),
-            Err(_) => pool.throw_away(sandbox),
+            (Profile::Standard | Profile::Trusted, _) => self.begin_plain(spawn, program, fds),
+            (Profile::Strict, None) => Err(crate::local::NO_STRICT.into()),
         }
     }
-    let own = sandboxes.start(spawn, program, fds);
-    let own = own.map_err(|error| format!("the sandbox could not be made: {error}"))?;
-    Ok((own.pid, own.pidfd, Place::Own(own.report)))
-}
 
-fn start_plain(
-    program: &Program,
-    fds: &TaskFds<'_>,
-    spawn: &Spawn,
-    mounts: Option<BorrowedFd<'_>>,
-) -> Result<Begun, String> {
-    match sys::start(program, &setting(fds, mounts.map(Enter::Mounts))) {
-        Ok((pid, pidfd)) => Ok((pid, pidfd, Place::Machine)),
-        Err((stage, error)) => {
+    /// In a sandbox that stands ready.
+    fn begin_pooled(
+        &mut self,
+        spawn: &Spawn,
+        program: Program,
+        fds: &TaskFds<'_>,
+        sandbox: Sandbox,
+    ) -> Result<Begun, String> {
+        let (Some(sandboxes), Some(pool)) = (&self.sandboxes, &mut self.pool) else { return Err(NO_INIT.into()) };
+        let enter = Some(Enter::Sandbox { init: sandbox.pidfd(), back: pool.own_pids() });
+        // The sandbox's init dies with us.
+        let setting = Setting { die_with_parent: false, ..setting(fds, enter) };
+        match self.power.begin_pooled(program, setting, sandboxes) {
+            Ok(child) => {
+                let pooled = Pooled { sandbox, killed: false, ended: None };
+                Ok((child, Place::Pooled(Box::new(pooled))))
+            }
+            Err(_) => {
+                pool.throw_away(sandbox);
+                self.begin_own(spawn, program_of(spawn)?, fds)
+            }
+        }
+    }
+
+    /// In a sandbox that is made for it.
+    fn begin_own(&self, spawn: &Spawn, program: Program, fds: &TaskFds<'_>) -> Result<Begun, String> {
+        let Some(sandboxes) = &self.sandboxes else { return Err(NO_INIT.into()) };
+        let own = sandboxes.start(spawn, program, fds);
+        let own = own.map_err(|error| format!("the sandbox could not be made: {error}"))?;
+        Ok((Child::of(own.pid, own.pidfd), Place::Own(own.report)))
+    }
+
+    fn begin_plain(&self, spawn: &Spawn, program: Program, fds: &TaskFds<'_>) -> Result<Begun, String> {
+        let mounts = self.sandboxes.as_ref().and_then(Sandboxes::host);
+        let begun = self.power.begin_plain(program, &setting(fds, mounts.map(Enter::Mounts)));
+        begun.map(|child| (child, Place::Machine)).map_err(|(stage, error)| {
             let argv0 = spawn.argv.first().map(String::as_str).unwrap_or_default();
-            Err(not_started(stage, &error, argv0, &spawn.directory))
-        }
+            not_started(stage, &error, argv0, &spawn.directory)
+        })
     }
 }
 
-fn in_sandbox<'a>(fds: &'a TaskFds<'a>, enter: Enter<'a>, filter: &'a [sys::Instruction]) -> Setting<'a> {
-    let capabilities = Some(sys::TASK_CAPABILITIES);
-    // The sandbox's init dies with us.
-    Setting { capabilities, filter, die_with_parent: false, ..setting(fds, Some(enter)) }
+fn program_of(spawn: &Spawn) -> Result<Program, String> {
+    let first = spawn.argv.first().map(String::as_str).unwrap_or_default();
+    Program::new(first, &spawn.argv, &spawn.env, &spawn.directory).map_err(|error| error.to_string())
 }
 
 fn setting<'a>(fds: &'a TaskFds<'a>, enter: Option<Enter<'a>>) -> Setting<'a> {
@@ -430,10 +507,7 @@ fn setting<'a>(fds: &'a TaskFds<'a>, enter: Option<Enter<'a>>) -> Setting<'a> {
         stderr: fds.stderr,
         cgroups: fds.cgroups,
         enter,
-        capabilities: None,
-        filter: &[],
-        rules: None,
-        no_new_privileges: false,
+        confined: None,
         data_bytes_max: fds.data_bytes_max,
         files_max: fds.files_max,
         die_with_parent: true,

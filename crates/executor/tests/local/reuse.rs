@@ -14,6 +14,9 @@ pub const TESTS: &[Test] = &[
     ("a_killed_init_of_a_used_sandbox_is_a_lost_attempt", a_killed_init_of_a_used_sandbox_is_a_lost_attempt),
     ("no_layers_are_left", no_layers_are_left),
     ("no_descriptor_reaches_a_task", no_descriptor_reaches_a_task),
+    ("what_tasks_in_sandboxes_may_not_do_is_no_others_loss", what_tasks_in_sandboxes_may_not_do_is_no_others_loss),
+    ("what_cannot_be_started_in_a_used_sandbox_says_why", what_cannot_be_started_in_a_used_sandbox_says_why),
+    ("a_kill_at_once_ends_a_task_that_is_just_being_started", a_kill_at_once_ends_a_task_that_is_just_being_started),
     ("what_was_left_running_is_counted", what_was_left_running_is_counted),
 ];
 
@@ -68,6 +71,60 @@ fn signals_in_a_used_sandbox_are_told_as_such() {
     launch.deadline_s = Some(1);
     launch.grace_s = 0;
     assert_eq!(world.run(&launch).exit, Exit::Deadline);
+}
+
+/// The runner's own thread is confined with the first task in a sandbox of the pool.
+fn what_tasks_in_sandboxes_may_not_do_is_no_others_loss() {
+    const POWER: &str = "grep -E '^(CapBnd|CapEff|Seccomp):' /proc/self/status";
+    let mut world = World::new();
+    let launch = world.sh(Trusted, POWER);
+    let whole = world.output(&launch);
+    assert_eq!(whole, std::fs::read_to_string("/proc/self/status").map_or_else(|_| String::new(), |own| of(&own)));
+    let reused = settle(&mut world).is_some();
+    for _ in 0..3 {
+        let launch = world.sh(Trusted, POWER);
+        assert_eq!(world.output(&launch), whole);
+        let launch = world.sh(Standard, POWER);
+        let confined = world.output(&launch);
+        assert!(confined.contains("00000000a00425fb\nSeccomp:\t2") || !reused, "{confined}");
+        assert_ne!(confined, whole);
+    }
+}
+
+fn of(status: &str) -> String {
+    let wanted = |line: &&str| ["CapBnd:", "CapEff:", "Seccomp:"].iter().any(|name| line.starts_with(name));
+    status.lines().filter(wanted).collect::<Vec<_>>().join("\n")
+}
+
+fn what_cannot_be_started_in_a_used_sandbox_says_why() {
+    let mut world = World::new();
+    settle(&mut world);
+    for _ in 0..3 {
+        let mut no_file = world.sh(Standard, "");
+        no_file.command = vec!["/no/such/file".into()];
+        let text = "failed to find name in PATH: exec: \"/no/such/file\": stat /no/such/file: no such file or directory; the \
+                    image busybox itself was not run";
+        assert_eq!(world.run(&no_file).exit, Exit::NotStarted(text.into()));
+        assert!(world.log(&no_file.key).contains("/no/such/file"));
+        let mut elsewhere = world.sh(Standard, "pwd");
+        elsewhere.working_dir = Some("/srv/new/directory".into());
+        let outcome = world.run(&elsewhere);
+        assert_eq!((outcome.exit, outcome.result.as_deref()), (Exit::Exited(0), Some("/srv/new/directory")));
+        let launch = world.sh(Standard, "echo fine");
+        assert_eq!(world.output(&launch), "fine");
+    }
+}
+
+fn a_kill_at_once_ends_a_task_that_is_just_being_started() {
+    let mut world = World::new();
+    settle(&mut world);
+    for round in 0..60 {
+        let profile = if round % 2 == 0 { Standard } else { Trusted };
+        let launch = world.sh(profile, "sleep 1000");
+        world.launch(&launch);
+        world.local().kill(&launch.key, if round % 3 == 0 { 0 } else { 30 }, Exit::Cancelled);
+        assert_eq!(world.ended(&launch.key).exit, Exit::Cancelled);
+    }
 }
 
 fn a_killed_init_of_a_used_sandbox_is_a_lost_attempt() {

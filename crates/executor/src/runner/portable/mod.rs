@@ -6,6 +6,7 @@ use super::{handover, program};
 pub mod cgroup;
 pub mod orphans;
 pub mod pool;
+pub mod power;
 pub mod sandbox;
 pub mod sys;
 

@@ -44,7 +44,7 @@ impl Sandboxes {
 
     /// # Errors
     /// None.
-    pub fn start(&self, _: &Spawn, _: &Program, _: &TaskFds<'_>) -> io::Result<Started> {
+    pub fn start(&self, _: &Spawn, _: Program, _: &TaskFds<'_>) -> io::Result<Started> {
         match self.0 {}
     }
 

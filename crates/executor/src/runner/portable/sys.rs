@@ -3,6 +3,8 @@
 //! It must never do more than system calls between fork and exec: another thread may hold any lock there.
 #![allow(unsafe_code)]
 
+pub mod start;
+
 use super::program::{Dead, Program, Setting, Stage};
 pub use crate::runner::posix::{move_to, new_session, raise_files_max, wait};
 use rustix::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -19,7 +21,6 @@ pub enum Never {}
 
 /// Nothing can be forbidden.
 pub type Instruction = Never;
-pub const TASK_CAPABILITIES: u64 = 0;
 
 /// Keepers read from it; only the runner holds the other end, so that its end is the runner's.
 static LIFE: OnceLock<(OwnedFd, OwnedFd)> = OnceLock::new();
@@ -58,7 +59,7 @@ const STAGES: [Stage; 4] = [Stage::Clone, Stage::Setup, Stage::Directory, Stage:
 ///
 /// # Errors
 /// The stage and the errno.
-pub fn start(program: &Program, setting: &Setting<'_>) -> Result<(i32, OwnedFd), (Stage, io::Error)> {
+fn start_keeper(program: &Program, setting: &Setting<'_>) -> Result<(i32, OwnedFd), (Stage, io::Error)> {
     let clone = |error| (Stage::Clone, error);
     let life = life_of_runner().map_err(clone)?;
     let (told, told_in) = pipe().map_err(clone)?;
@@ -294,9 +295,9 @@ pub fn spent_us(_: i32) -> Option<u64> {
     None
 }
 
-/// Sends a signal to the task of a keeper, and all of its group.
-pub fn signal_group(keeper: i32, signal: i32) {
-    let Some(group) = groups(|groups| groups.get(&keeper).copied()) else { return };
+/// Sends a signal to the task of a keeper, and all of its group. Whether it knows of one.
+pub fn signal_group(keeper: i32, signal: i32) -> bool {
+    let Some(group) = groups(|groups| groups.get(&keeper).copied()) else { return false };
     // SAFETY: plain system calls.
     unsafe {
         libc::kill(-group, signal);
@@ -305,10 +306,11 @@ pub fn signal_group(keeper: i32, signal: i32) {
             groups(|groups| groups.remove(&keeper));
         }
     }
+    true
 }
 
 /// Of sandboxes only.
-pub fn signal_init(_: BorrowedFd<'_>, _: rustix::process::Signal) {}
+pub fn signal_one(_: BorrowedFd<'_>, _: rustix::process::Signal) {}
 
 /// There is no way to.
 pub fn adopt_orphans() {}
@@ -345,10 +347,7 @@ mod tests {
             cgroups: &[],
             enter: None,
             files_max: None,
-            capabilities: None,
-            filter: &[],
-            rules: None,
-            no_new_privileges: false,
+            confined: None,
             data_bytes_max: None,
             die_with_parent: true,
         }
@@ -358,7 +357,7 @@ mod tests {
         let argv = ["sh", "-c", command].map(String::from);
         let program = Program::new("/bin/sh", &argv, &[], "/").expect("a program");
         let null = std::fs::File::options().read(true).write(true).open("/dev/null").expect("/dev/null");
-        start(&program, &setting(&null))
+        start_keeper(&program, &setting(&null))
     }
 
     fn end(pid: i32, end: &OwnedFd) -> Reaped {
@@ -389,7 +388,7 @@ mod tests {
         let null = std::fs::File::options().read(true).write(true).open("/dev/null").expect("/dev/null");
         let argv = ["sh", "-c", "trap 'exit 5' TERM; sleep 1000 & echo ready; wait"].map(String::from);
         let program = Program::new("/bin/sh", &argv, &[], "/").expect("a program");
-        let (pid, fd) = start(&program, &Setting { stdout: to.as_fd(), ..setting(&null) }).expect("a task");
+        let (pid, fd) = start_keeper(&program, &Setting { stdout: to.as_fd(), ..setting(&null) }).expect("a task");
         drop(to);
         let mut from = std::fs::File::from(from);
         from.read_exact(&mut [0; 6]).expect("it is ready");
@@ -405,7 +404,7 @@ mod tests {
         let cases = [("/nowhere/program", "/", Stage::Exec), ("/bin/sh", "/nowhere", Stage::Directory)];
         for (path, dir, stage) in cases {
             let program = Program::new(path, &["x".to_owned()], &[], dir).expect("a program");
-            let (failed, error) = start(&program, &setting(&null)).expect_err("it cannot be started");
+            let (failed, error) = start_keeper(&program, &setting(&null)).expect_err("it cannot be started");
             assert_eq!((failed, error.raw_os_error()), (stage, Some(libc::ENOENT)));
         }
     }

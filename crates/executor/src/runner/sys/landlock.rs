@@ -1,7 +1,7 @@
 //! Landlock's three system calls (landlock(7)).
 //! It must never know what the rules are for.
 
-use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ffi::{c_int, c_long};
 use std::io;
 use std::ptr;
@@ -102,7 +102,7 @@ impl Ruleset {
 }
 
 /// For this process and all that come from it, for ever. Only a system call.
-pub(super) fn restrict(ruleset: BorrowedFd<'_>) -> c_int {
-    // SAFETY: a plain system call.
-    unsafe { libc::syscall(RESTRICT, ruleset.as_raw_fd(), 0) as c_int }
+pub(super) unsafe fn restrict(ruleset: RawFd) -> Result<(), c_int> {
+    // SAFETY: a plain system call on an open descriptor.
+    unsafe { super::raw::call(RESTRICT, [ruleset as usize, 0, 0, 0, 0]) }.map(drop)
 }
