@@ -1,4 +1,5 @@
-//! The runner: a small single-threaded process of a home that starts attempts, reads their output and keeps their outcomes.
+//! The runner: a small process of a home that starts attempts, reads their output and keeps their outcomes, in one thread (and one
+//! more that `power` needs).
 //! It must never know workflows, nor do anything that a task could make it wait for.
 
 pub mod machine;
