@@ -19,7 +19,7 @@ use expr::Value;
 use model::attempt::{Amounts, InputFile, Mount, Wanted, WantedArtifact, WantedParameter};
 use model::event::Placement;
 use model::node::Inputs;
-use model::plan::{Body as PlanBody, Leaf, Location, OutputSource, Template};
+use model::plan::{Body as PlanBody, Leaf, Location, OutputSource, Template, VolumeSource};
 use model::{AttemptKey, Exit, Launch, NodeId, Outcome, Outputs, Phase, Text, Time, limits};
 
 /// The scope of a leaf's own texts.
@@ -102,7 +102,8 @@ pub(crate) fn launch(state: &State, id: NodeId) -> Result<Launch, String> {
         args: texts(&leaf.args)?,
         script: leaf.source.as_ref().map(text).transpose()?,
         working_dir: leaf.working_dir.as_ref().map(text).transpose()?,
-        env: leaf.env.iter().map(|e| Ok((text(&e.name)?, text(&e.value)?))).collect::<Result<_, String>>()?,
+        env: variables(leaf, &scope)?,
+        secrets: leaf.env.iter().filter_map(|e| Some((e.name.0.clone(), e.secret.clone()?))).collect(),
         mounts: mounts(leaf, &scope)?,
         inputs: inputs(template, &node.inputs),
         outputs: Wanted { result: state.keeps_result(id), ..wanted(template, &scope)? },
@@ -150,7 +151,7 @@ fn check_calls(template: &Template) -> Result<(), String> {
 pub(crate) fn check(template: &Template, scope: &Scope<'_>) -> Result<(), String> {
     let PlanBody::Leaf(leaf) = &template.body else { return check_calls(template) };
     let texts = leaf.command.iter().chain(&leaf.args).chain(&leaf.source).chain(&leaf.working_dir);
-    let env = leaf.env.iter().map(|e| &e.value);
+    let env = leaf.env.iter().filter(|e| !e.literal).map(|e| &e.value);
     for text in texts.chain(env).chain([&leaf.image]) {
         resolve(text, scope, Strictness::Lenient)?;
     }
@@ -160,6 +161,13 @@ pub(crate) fn check(template: &Template, scope: &Scope<'_>) -> Result<(), String
     Ok(())
 }
 
+/// Variables with their values, but for those of Secrets.
+fn variables(leaf: &Leaf, scope: &Scope<'_>) -> Result<Vec<(String, String)>, String> {
+    let text = |text: &Text| resolve(text, scope, Strictness::Lenient);
+    let plain = leaf.env.iter().filter(|variable| variable.secret.is_none());
+    plain.map(|v| Ok((text(&v.name)?, if v.literal { v.value.0.clone() } else { text(&v.value)? }))).collect()
+}
+
 fn mounts(leaf: &Leaf, scope: &Scope<'_>) -> Result<Vec<Mount>, String> {
     let resolved = leaf.mounts.iter().map(|mount| {
         Ok(Mount {
@@ -167,6 +175,12 @@ fn mounts(leaf: &Leaf, scope: &Scope<'_>) -> Result<Vec<Mount>, String> {
             path: resolve(&mount.path, scope, Strictness::Lenient)?,
             sub_path: resolve(&mount.sub_path, scope, Strictness::Lenient)?,
             read_only: mount.read_only,
+            source: match &mount.source {
+                VolumeSource::Home(claim) => {
+                    VolumeSource::Home(resolve(&Text::new(claim.as_str()), scope, Strictness::Lenient)?)
+                }
+                source => source.clone(),
+            },
         })
     });
     resolved.collect()

@@ -4,6 +4,7 @@
 use crate::artifact::{ArtifactRef, Digest};
 use crate::ids::AttemptKey;
 use crate::node::{NamedArtifact, Parameter};
+use crate::plan::{SecretKey, VolumeSource};
 use crate::time::Time;
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -28,6 +29,9 @@ pub struct Launch {
     /// `None`: the source snapshot under `standard`, the user's own directory under `trusted`.
     pub working_dir: Option<String>,
     pub env: Vec<(String, String)>,
+    /// Variables whose values are Secrets': opened when the attempt is staged, and masked in what it prints.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<(String, SecretKey)>,
     pub mounts: Vec<Mount>,
     pub inputs: Vec<InputFile>,
     pub outputs: Wanted,
@@ -60,13 +64,15 @@ pub enum Profile {
     Strict,
 }
 
-/// An empty directory of this attempt.
+/// A volume.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mount {
     pub volume: String,
     pub path: String,
     pub sub_path: String,
     pub read_only: bool,
+    #[serde(default, skip_serializing_if = "VolumeSource::is_empty_dir")]
+    pub source: VolumeSource,
 }
 
 /// An input artifact to lay at `path` before the start.

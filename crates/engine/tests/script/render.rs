@@ -152,6 +152,9 @@ pub fn launch(launch: &model::Launch) -> String {
     launch.env.iter().for_each(|(name, value)| {
         let _ = write!(line, " {name}={}", bare(value));
     });
+    for (name, secret) in &launch.secrets {
+        let _ = write!(line, " {name}<secret:{}/{}", secret.name, secret.key);
+    }
     for input in &launch.inputs {
         let below = if input.sub_path.is_empty() { String::new() } else { format!("/{}", input.sub_path) };
         let _ = write!(line, " {}<{}{below}", input.path, bare(&format!("{:?}", input.artifact.content)));

@@ -262,6 +262,7 @@ mod tests {
 
     fn launch() -> Launch {
         Launch {
+            secrets: Vec::new(),
             key: AttemptKey { run: RunId("r".into()), node: NodeId(1), n: 0 },
             run_name: "r".into(),
             node_name: "r".into(),

@@ -4,6 +4,7 @@
 pub(crate) mod command;
 pub(crate) mod layout;
 pub(crate) mod scratch;
+mod secrets;
 pub(crate) mod view;
 
 mod collect;

@@ -214,6 +214,7 @@ impl World {
     pub fn sh(&mut self, profile: Profile, command: &str) -> Launch {
         self.next += 1;
         Launch {
+            secrets: Vec::new(),
             key: AttemptKey { run: self.run.clone(), node: NodeId(self.next), n: 0 },
             run_name: "test".into(),
             node_name: format!("test.n{}", self.next),
@@ -334,7 +335,13 @@ pub fn has_input(launch: &mut Launch, name: &str, path: &str, content: Content) 
 }
 
 pub fn has_volume(launch: &mut Launch, volume: &str, path: &str) {
-    launch.mounts.push(Mount { volume: volume.into(), path: path.into(), sub_path: String::new(), read_only: false });
+    launch.mounts.push(Mount {
+        volume: volume.into(),
+        path: path.into(),
+        sub_path: String::new(),
+        read_only: false,
+        source: Default::default(),
+    });
 }
 
 pub fn artifact<'a>(outcome: &'a Outcome, name: &str) -> &'a ArtifactRef {
