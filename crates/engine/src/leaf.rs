@@ -92,6 +92,8 @@ pub(crate) fn launch(state: &State, id: NodeId) -> Result<Launch, String> {
     let node = state.node(id);
     let text = |text: &Text| resolve(text, &scope, Strictness::Lenient);
     let texts = |list: &[Text]| list.iter().map(text).collect::<Result<Vec<_>, _>>();
+    let pending_us = state.now.since_us(node.added_at) - state.slept_since(node.added_at);
+    let (deadline_s, timeout_s) = deadline(template, &scope, pending_us)?;
     let launch = Launch {
         key: key(state, id),
         run_name: record.name.clone(),
@@ -110,7 +112,8 @@ pub(crate) fn launch(state: &State, id: NodeId) -> Result<Launch, String> {
         requests: requested(leaf, &scope)?,
         limits: amounts(&leaf.resources.limits, &scope)?,
         gpus: state.gpus.get(&id).cloned().unwrap_or_default(),
-        deadline_s: deadline(template, &scope, state.now.since_us(node.added_at) - state.slept_since(node.added_at))?,
+        deadline_s,
+        timeout_s,
         grace_s: limits::GRACE_SECONDS,
         python_requirements: leaf.python_requirements.clone(),
         profile: record.profile,
@@ -125,7 +128,7 @@ pub(crate) fn launch(state: &State, id: NodeId) -> Result<Launch, String> {
 /// An attempt that starts nothing asks for nothing.
 fn collecting(launch: Launch, collects: Option<u32>) -> Launch {
     let (requests, limits) = (Amounts::default(), Amounts::default());
-    Launch { requests, limits, deadline_s: None, python_requirements: Vec::new(), collects, ..launch }
+    Launch { requests, limits, deadline_s: None, timeout_s: None, python_requirements: Vec::new(), collects, ..launch }
 }
 
 pub(crate) fn key(state: &State, id: NodeId) -> AttemptKey {
@@ -247,8 +250,9 @@ pub(crate) fn amounts(amounts: &BTreeMap<String, Text>, scope: &Scope<'_>) -> Re
     })
 }
 
-/// Seconds that the process may run: `activeDeadlineSeconds`, and what is left of `timeout`, which counts pending time too.
-fn deadline(template: &Template, scope: &Scope<'_>, pending_us: i64) -> Result<Option<i64>, String> {
+/// Seconds that the process may run, by `activeDeadlineSeconds` and at most for what is left of `timeout`; and what is left of that,
+/// which counts pending time too.
+fn deadline(template: &Template, scope: &Scope<'_>, pending_us: i64) -> Result<(Option<i64>, Option<i64>), String> {
     let active = match &template.active_deadline {
         Some(text) => Some(loops::atoi(&resolve(text, scope, Strictness::Lenient)?)?),
         None => None,
@@ -257,7 +261,7 @@ fn deadline(template: &Template, scope: &Scope<'_>, pending_us: i64) -> Result<O
         let left = us - pending_us.max(0);
         (left.max(0) + Time::SECOND_US - 1) / Time::SECOND_US
     });
-    Ok([active, timeout].into_iter().flatten().min())
+    Ok(([active, timeout].into_iter().flatten().min(), timeout))
 }
 
 /// The template's `timeout` in microseconds.

@@ -42,6 +42,9 @@ pub struct Launch {
     pub gpus: Vec<u32>,
     /// Wall-clock seconds that the process may run (`activeDeadlineSeconds`); less than the node's age where `timeout` counts.
     pub deadline_s: Option<i64>,
+    /// What is left of the template's `timeout`, to which the wait for a start belongs: counted from this launch.
+    #[serde(default)]
+    pub timeout_s: Option<i64>,
     pub grace_s: u32,
     pub python_requirements: Vec<String>,
     pub profile: Profile,

@@ -280,6 +280,7 @@ mod tests {
             limits: Amounts::default(),
             gpus: Vec::new(),
             deadline_s: None,
+            timeout_s: None,
             grace_s: 1,
             python_requirements: Vec::new(),
             profile: Profile::Trusted,

@@ -96,6 +96,7 @@ impl Stage<'_> {
             limits: launch.limits,
             waits: false,
             deadline_s: launch.deadline_s,
+            timeout_s: launch.timeout_s,
             grace_s: launch.grace_s,
             log_bytes_max: LOG_BYTES_MAX,
             masked: secrets.values,

@@ -232,6 +232,7 @@ impl World {
             limits: Amounts::default(),
             gpus: Vec::new(),
             deadline_s: None,
+            timeout_s: None,
             grace_s: 30,
             python_requirements: Vec::new(),
             profile,
