@@ -425,10 +425,10 @@ impl Holder {
             Out::Return { .. } => {}
             Out::Answer { ticket, result } => self.answer(ticket, result),
             Out::Publish { run, first, events } => {
-                let ended = events.iter().any(|recorded| matches!(recorded.event, Event::RunEnded { .. }));
+                let ended = events.iter().any(|recorded| matches!(recorded.event, Event::RunEnded(_)));
                 let succeeded = matches!(
                     events.last().map(|recorded| &recorded.event),
-                    Some(Event::RunEnded { phase: RunPhase::Succeeded, .. })
+                    Some(Event::RunEnded(end)) if end.phase == RunPhase::Succeeded
                 );
                 self.board.publish(&run, first + events.len() as u64, ended);
                 if succeeded {

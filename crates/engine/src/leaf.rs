@@ -2,15 +2,16 @@
 //! It must never keep a resolved text: bindings are stored, texts are resolved when a command is made.
 
 use crate::arguments::SUB_PATH;
+use crate::kept::Kept;
 use crate::loops;
 use crate::outputs;
 use crate::quantity;
 use crate::results;
 use crate::retry;
-use crate::scope::{Scope, Strictness, resolve};
+use crate::scope::{Called, Scope, Strictness, resolve};
 use crate::sites;
 use crate::state::{Body, State};
-use alloc::borrow::Cow;
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -23,13 +24,8 @@ use model::plan::{Body as PlanBody, Leaf, Location, OutputSource, Template, Volu
 use model::{AttemptKey, Exit, Launch, NodeId, Outcome, Outputs, Phase, Text, Time, limits};
 
 /// The scope of a leaf's own texts.
-pub(crate) fn scope<'a>(
-    state: &'a State,
-    template: &'a Template,
-    name: impl Into<Cow<'a, str>>,
-    inputs: &'a Inputs,
-) -> Scope<'a> {
-    Scope { inputs: Some(inputs), name: Some(name.into()), leaf: Some(template), ..Scope::global(state) }
+pub(crate) fn scope<'a>(state: &'a State, template: &'a Template, name: Called<'a>, inputs: &'a Inputs) -> Scope<'a> {
+    Scope { inputs: Some(inputs), name, leaf: Some(template), ..Scope::global(state) }
 }
 
 /// `retries` and `lastRetry.*` of the try that comes after those of the Retry node.
@@ -56,7 +52,7 @@ pub(crate) fn situation<'a>(state: &'a State, tries: &[NodeId]) -> Option<retry:
             started_at: last.started_at.unwrap_or(last.added_at),
             ended_at: last.ended_at.unwrap_or(state.now),
             message: &last.message,
-            exit_code: last.outputs.as_ref().and_then(|o| o.exit_code),
+            exit_code: last.outputs.as_ref().and_then(Kept::exit_code),
         },
         shutdown: state.shutdown.filter(|_| stopping),
         deadline_exceeded: state.deadline_exceeded && stopping,
@@ -67,7 +63,7 @@ pub(crate) fn situation<'a>(state: &'a State, tries: &[NodeId]) -> Option<retry:
 fn scope_of(state: &State, id: NodeId) -> Option<(&Template, Scope<'_>)> {
     let node = state.node(id);
     let template = state.template_of(id)?;
-    let mut scope = scope(state, template, state.name(id), &node.inputs);
+    let mut scope = scope(state, template, Called::Node(id), &node.inputs);
     if let Placement::Under(parent) = node.place
         && let Body::Retry(body) = &state.node(parent).body
     {
@@ -85,7 +81,7 @@ pub(crate) fn needs(state: &State, id: NodeId) -> Result<(Amounts, Vec<String>),
 }
 
 /// All that is needed to launch the current attempt of a leaf.
-pub(crate) fn launch(state: &State, id: NodeId) -> Result<Launch, String> {
+pub(crate) fn launch(state: &State, id: NodeId) -> Result<Box<Launch>, String> {
     let (template, scope) = scope_of(state, id).ok_or("the node has no template")?;
     let PlanBody::Leaf(leaf) = &template.body else { return Err("the node is no leaf".to_string()) };
     let record = state.record();
@@ -94,7 +90,8 @@ pub(crate) fn launch(state: &State, id: NodeId) -> Result<Launch, String> {
     let texts = |list: &[Text]| list.iter().map(text).collect::<Result<Vec<_>, _>>();
     let pending_us = state.now.since_us(node.added_at) - state.slept_since(node.added_at);
     let (deadline_s, timeout_s) = deadline(template, &scope, pending_us)?;
-    let launch = Launch {
+    let collects = node.attempt().filter(|attempt| !attempt.ended).and_then(|attempt| attempt.collects);
+    let mut launch = Box::new(Launch {
         key: key(state, id),
         run_name: record.name.clone(),
         node_name: state.name(id).into_owned(),
@@ -119,16 +116,14 @@ pub(crate) fn launch(state: &State, id: NodeId) -> Result<Launch, String> {
         profile: record.profile,
         source: record.source.tree,
         directory: record.source.directory.clone(),
-        collects: None,
-    };
-    let collects = node.attempt().filter(|attempt| !attempt.ended).and_then(|attempt| attempt.collects);
-    Ok(if collects.is_some() { collecting(launch, collects) } else { launch })
-}
-
-/// An attempt that starts nothing asks for nothing.
-fn collecting(launch: Launch, collects: Option<u32>) -> Launch {
-    let (requests, limits) = (Amounts::default(), Amounts::default());
-    Launch { requests, limits, deadline_s: None, timeout_s: None, python_requirements: Vec::new(), collects, ..launch }
+        collects,
+    });
+    if collects.is_some() {
+        // An attempt that starts nothing asks for nothing.
+        (launch.requests, launch.limits) = (Amounts::default(), Amounts::default());
+        (launch.deadline_s, launch.timeout_s, launch.python_requirements) = (None, None, Vec::new());
+    }
+    Ok(launch)
 }
 
 pub(crate) fn key(state: &State, id: NodeId) -> AttemptKey {
@@ -235,6 +230,9 @@ fn requested(leaf: &Leaf, scope: &Scope<'_>) -> Result<Amounts, String> {
 
 /// Amounts of cpu, memory and GPUs; other names only place a pod.
 pub(crate) fn amounts(amounts: &BTreeMap<String, Text>, scope: &Scope<'_>) -> Result<Amounts, String> {
+    if amounts.is_empty() {
+        return Ok(Amounts::default());
+    }
     let text = |name: &str| amounts.get(name).map(|text| resolve(text, scope, Strictness::Lenient)).transpose();
     let mut gpus = None;
     for name in quantity::GPUS {
@@ -285,7 +283,7 @@ pub(crate) fn meaning(state: &State, id: NodeId, outcome: &Outcome) -> (Phase, S
         literal_outputs(state, id, template, &mut outputs);
         name_keys(state, id, template, &mut outputs);
         let node = state.node(id);
-        outputs.globals = outputs::globals(template, &scope(state, template, state.name(id), &node.inputs), &outputs);
+        outputs.globals = outputs::globals(template, &scope(state, template, Called::Node(id), &node.inputs), &outputs);
     }
     (phase, message, outputs)
 }
@@ -328,7 +326,7 @@ fn name_keys(state: &State, id: NodeId, template: &Template, outputs: &mut Outpu
     let node = state.node(id);
     for declared in &template.outputs.artifacts {
         let Some(Location::Key(text)) = &declared.location else { continue };
-        let scope = scope(state, template, state.name(id), &node.inputs);
+        let scope = scope(state, template, Called::Node(id), &node.inputs);
         let named = outputs.artifacts.iter_mut().find(|named| named.name == declared.name);
         if let (Some(artifact), Ok(key)) =
             (named.and_then(|n| n.artifact.as_mut()), resolve(text, &scope, Strictness::Lenient))
@@ -343,7 +341,7 @@ fn literal_outputs(state: &State, id: NodeId, template: &Template, outputs: &mut
     let node = state.node(id);
     for parameter in &template.outputs.parameters {
         if let OutputSource::Value(text) = &parameter.source {
-            let scope = scope(state, template, state.name(id), &node.inputs);
+            let scope = scope(state, template, Called::Node(id), &node.inputs);
             if let Ok(value) = resolve(text, &scope, Strictness::Lenient) {
                 outputs.parameters.push(model::node::Parameter { name: parameter.name.clone(), value });
             }

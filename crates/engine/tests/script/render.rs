@@ -31,7 +31,7 @@ pub fn brief(run: &Run) -> Vec<String> {
 fn head(run: &Run) -> String {
     let again = run.log.iter().rposition(|recorded| matches!(recorded.event, Event::RunReopened(_))).unwrap_or(0);
     let ended = run.log[again..].iter().find_map(|recorded| match &recorded.event {
-        Event::RunEnded { phase, message, outputs } => Some((phase, message, outputs)),
+        Event::RunEnded(end) => Some((end.phase, &end.message, &end.outputs)),
         _ => None,
     });
     match (ended, run.state.phase()) {
@@ -51,7 +51,7 @@ fn line(name: &str, node: &Node) -> String {
     if !inputs.is_empty() {
         let _ = write!(line, " in{inputs}");
     }
-    line + &node.outputs.as_deref().map(given_out).unwrap_or_default()
+    line + &node.outputs.as_ref().map(|kept| given_out(&kept.whole())).unwrap_or_default()
 }
 
 fn given_out(outputs: &Outputs) -> String {
