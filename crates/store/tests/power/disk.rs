@@ -26,7 +26,7 @@ pub struct Cut {
     pub how: String,
     pub at: Instant,
     pub acknowledged: Vec<Acknowledged>,
-    /// By how much the machine was late with everything just before.
+    /// How long the machine let nobody run just before.
     pub held_up: Duration,
     image: BTreeMap<String, Vec<u8>>,
 }
@@ -201,9 +201,17 @@ struct Disk {
     cut_at: Vec<u64>,
     cuts: Vec<Cut>,
     acknowledged: Vec<Acknowledged>,
-    /// Since when, and for how long at most lately, a thread that wanted to run could not.
-    held_up: Duration,
+    /// When a thread that only wants to run every millisecond was late, and by how much; and when it last ran.
+    late: Vec<(Instant, Duration)>,
+    watched: Option<Instant>,
 }
+
+/// A thread runs as often as this, or something else has the processors.
+const BEAT: Duration = Duration::from_millis(1);
+/// Below this a delay is the timer's.
+const LATE_MIN: Duration = Duration::from_millis(5);
+/// Nothing that was held up longer ago is behind still.
+const LATELY: Duration = Duration::from_millis(600);
 
 static DISK: Mutex<Option<Disk>> = Mutex::new(None);
 
@@ -215,6 +223,25 @@ fn disk() -> MutexGuard<'static, Option<Disk>> {
 pub fn begin(root: &Path, seed: u64, slow: bool) {
     let chance = Some(Chance(seed ^ 0x5eed));
     *disk() = Some(Disk { root: root.to_owned(), chance, slow, ..Disk::default() });
+    if slow {
+        let root = root.to_owned();
+        std::thread::spawn(move || while beat(&root) {});
+    }
+}
+
+/// Looks how late the machine is. False: this disk is not watched any more.
+fn beat(root: &Path) -> bool {
+    let mut guard = disk();
+    let Some(disk) = guard.as_mut().filter(|disk| disk.root == root) else { return false };
+    let now = Instant::now();
+    let late = disk.watched.map_or(Duration::ZERO, |last| now.duration_since(last).saturating_sub(BEAT));
+    if late >= LATE_MIN {
+        disk.late.push((now, late));
+    }
+    disk.watched = Some(now);
+    drop(guard);
+    std::thread::sleep(BEAT);
+    true
 }
 
 /// The power goes after so many operations.
@@ -263,12 +290,7 @@ pub fn sync(path: &Path) {
         (disk.files.number, disk.chance.as_mut().map_or(0, |chance| chance.below(slow + 1)))
     };
     if wait > 0 {
-        let before = Instant::now();
         std::thread::sleep(Duration::from_millis(wait));
-        let late = before.elapsed().saturating_sub(Duration::from_millis(wait));
-        if let Some(disk) = &mut *disk() {
-            disk.held_up = disk.held_up.max(late);
-        }
     }
     let mut guard = disk();
     let Some(disk) = &mut *guard else { return };
@@ -293,10 +315,18 @@ impl Disk {
         }
     }
 
+    /// For how long lately a thread that wanted to run could not.
+    fn held_up(&self, now: Instant) -> Duration {
+        let lately = self.late.iter().filter(|(at, _)| now.duration_since(*at) < LATELY).map(|(_, late)| *late);
+        let still =
+            self.watched.map(|last| now.duration_since(last).saturating_sub(BEAT)).filter(|late| *late >= LATE_MIN);
+        lately.chain(still).sum()
+    }
+
     fn cut(&mut self) {
         let Some(chance) = &mut self.chance else { return };
         let (image, how) = self.files.survivors(chance);
         let (at, acknowledged) = (Instant::now(), self.acknowledged.clone());
-        self.cuts.push(Cut { how, at, acknowledged, held_up: self.held_up, image });
+        self.cuts.push(Cut { how, at, acknowledged, held_up: self.held_up(at), image });
     }
 }
