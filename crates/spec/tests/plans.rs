@@ -194,6 +194,22 @@ spec:
 }
 
 #[test]
+fn names_of_priority_classes_do_nothing_and_the_notice_says_what_does() {
+    let plan = plan(
+        "spec: {entrypoint: a, priority: 3, podPriorityClassName: high, templates: [{name: a, priorityClassName: high, container: {image: i, \
+         command: [c]}}]}",
+    );
+    assert_eq!(plan.priority, 3);
+    assert_eq!(plan.notices.len(), 2);
+    assert!(
+        plan.notices[0].ends_with("spec.podPriorityClassName, spec.templates.priorityClassName"),
+        "{:?}",
+        plan.notices
+    );
+    assert!(plan.notices[1].contains("`spec.priority` says whose turn it is"), "{:?}", plan.notices);
+}
+
+#[test]
 fn a_workflow_over_a_template_wins_and_arguments_merge_by_name() {
     let main = format!(
         "{HEAD}spec:

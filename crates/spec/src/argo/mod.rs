@@ -128,7 +128,10 @@ fn notice_of(own: &BTreeSet<String>, plan: &model::Plan, library: &Library, all:
         return Vec::new();
     }
     let list: Vec<String> = fields.into_iter().collect();
-    vec![format!("these fields only place or dress a pod and do nothing here: {}", list.join(", "))]
+    let text = format!("these fields only place or dress a pod and do nothing here: {}", list.join(", "));
+    let classes = list.iter().any(|field| field.ends_with("riorityClassName"));
+    let why = "a machine has no priority classes: `spec.priority` says whose turn it is among runs (docs/resources.md)";
+    [Some(text), classes.then(|| why.to_owned())].into_iter().flatten().collect()
 }
 
 /// What is collected while the files are read.
