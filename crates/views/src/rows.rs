@@ -9,6 +9,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use model::artifact::{ArtifactRef, Content};
 use model::event::{Recorded, Reset};
+use model::plan::Metadata;
 use model::row::{Cell, ColumnDef, ColumnKind, RowChange, TableDef};
 use model::{Event, NodeKind, Phase, RunId, RunPhase, RunRecord, Time};
 
@@ -57,7 +58,7 @@ pub static TABLES: [&TableDef; 2] = [&RUNS, &REFS];
 /// The row of a run, folded without its nodes: what a list needs and no more.
 #[derive(Clone, Debug, Default)]
 pub struct RunRow {
-    record: Option<Arc<RunRecord>>,
+    record: Option<Arc<Submitted>>,
     phase: Option<RunPhase>,
     message: String,
     ended_at: Option<Time>,
@@ -70,11 +71,33 @@ pub struct RunRow {
     is_leaf: Vec<bool>,
 }
 
+/// What a list tells of a run's record. The plan, which may be large, is none of it.
+#[derive(Clone, Debug)]
+struct Submitted {
+    id: RunId,
+    name: String,
+    metadata: Metadata,
+    created_at: Time,
+    trigger: String,
+}
+
+impl Submitted {
+    fn of(record: &RunRecord) -> Self {
+        Self {
+            id: record.id.clone(),
+            name: record.name.clone(),
+            metadata: record.plan.metadata.clone(),
+            created_at: record.created_at,
+            trigger: record.trigger.clone(),
+        }
+    }
+}
+
 impl RunRow {
     pub fn apply(&mut self, recorded: &Recorded) {
         match &recorded.event {
             Event::RunCreated(record) => {
-                self.record = Some(Arc::new((**record).clone()));
+                self.record = Some(Arc::new(Submitted::of(record)));
                 self.phase = Some(RunPhase::Running);
             }
             Event::NodeAdded(added) => {
@@ -130,7 +153,7 @@ impl RunRow {
     /// The row as it is to be written; `None` before the run was created.
     pub fn change(&self) -> Option<RowChange> {
         let record = self.record.as_deref()?;
-        let metadata = &record.plan.metadata;
+        let metadata = &record.metadata;
         let workflow =
             if metadata.name.is_empty() { metadata.generate_name.trim_end_matches('-') } else { &metadata.name };
         let cells = vec![
