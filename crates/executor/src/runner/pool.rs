@@ -3,7 +3,7 @@
 
 use super::layers;
 use super::sandbox::Sandboxes;
-use super::sys;
+use super::sys::{self, Namespaces};
 use super::traces::Traces;
 use model::RunId;
 use model::attempt::Profile;
@@ -23,6 +23,8 @@ const SHAPES_MAX: usize = 16;
 const SPARES_MAX: usize = 8;
 /// Sandboxes with a task: each costs some ten descriptors of ours. Beyond this, attempts have sandboxes of their own.
 const BUSY_MAX: usize = 64;
+/// After so many that could not be made no more are tried.
+const FAILED_MAX: u32 = 3;
 
 /// Sandboxes of attempts that are given the same.
 pub struct Pool {
@@ -40,7 +42,8 @@ pub struct Pool {
     /// Tells when something was mounted on the machine.
     mounts: File,
     own_pids: OwnedFd,
-    own_ipc: OwnedFd,
+    /// Sandboxes that could not be made, one after the other.
+    failed: u32,
 }
 
 /// What sandboxes have in common that stand for each other.
@@ -59,6 +62,8 @@ pub struct Sandbox {
     pid: i32,
     pidfd: OwnedFd,
     dir: PathBuf,
+    /// Its tasks' standard input: nobody can change what stands behind it, for it is seen through a read-only mount.
+    null: OwnedFd,
     traces: Traces,
     mounted: u64,
     made_at: Instant,
@@ -95,14 +100,14 @@ impl Pool {
             ending: Vec::new(),
             mounts: File::open("/proc/self/mountinfo")?,
             own_pids: File::open("/proc/self/ns/pid")?.into(),
-            own_ipc: File::open("/proc/self/ns/ipc")?.into(),
+            failed: 0,
         })
     }
 
     /// A sandbox for this attempt, if one stands ready. Makes others where it seems that they will be needed.
     pub fn take(&mut self, sandboxes: &Sandboxes, spawn: &Spawn) -> Option<Sandbox> {
         // What a task leaves in a network namespace (connections that are not forgotten yet) is not looked at.
-        if spawn.laid || spawn.profile != Profile::Standard || self.busy >= BUSY_MAX {
+        if spawn.laid || spawn.profile != Profile::Standard || self.busy >= BUSY_MAX || self.failed >= FAILED_MAX {
             return None;
         }
         if self.mounts_changed() {
@@ -182,26 +187,31 @@ impl Pool {
     }
 
     /// Takes in what was made, and lets go what ended or is too old.
-    pub fn tend(&mut self) {
+    pub fn tend(&mut self, sandboxes: &Sandboxes) {
         let now = Instant::now();
         for at in (0..self.making.len()).rev() {
             if !has_something(self.making[at].report.as_fd(), PollFlags::IN) {
                 continue;
             }
             let making = self.making.swap_remove(at);
-            match self.finished(&making) {
+            match self.finished(sandboxes, &making) {
                 Ok(_) if making.mounted != self.mounted => self.end(making.pid, &making.pidfd, making.dir),
-                Ok(traces) => self.ready.push(Sandbox {
-                    shape: making.shape,
-                    pid: making.pid,
-                    pidfd: making.pidfd,
-                    dir: making.dir,
-                    traces,
-                    mounted: making.mounted,
-                    made_at: making.made_at,
-                    spent_us: sys::spent_us(making.pid).unwrap_or(0),
-                }),
+                Ok((traces, null)) => {
+                    self.failed = 0;
+                    self.ready.push(Sandbox {
+                        shape: making.shape,
+                        pid: making.pid,
+                        pidfd: making.pidfd,
+                        dir: making.dir,
+                        null,
+                        traces,
+                        mounted: making.mounted,
+                        made_at: making.made_at,
+                        spent_us: sys::spent_us(making.pid).unwrap_or(0),
+                    });
+                }
                 Err(error) => {
+                    self.failed += 1;
                     crate::own_log::say(format!("runner: a sandbox that was made ahead is thrown away: {error}"));
                     self.end(making.pid, &making.pidfd, making.dir);
                 }
@@ -259,21 +269,30 @@ impl Pool {
     }
 
     /// A sandbox's init has reported: what it is like before its first task.
-    fn finished(&self, making: &Making) -> io::Result<Traces> {
+    fn finished(&self, sandboxes: &Sandboxes, making: &Making) -> io::Result<(Traces, OwnedFd)> {
         let mut word = [0_u8; 1024];
         let length = rustix::io::read(&making.report, &mut word[..])?;
         let word = String::from_utf8_lossy(&word[..length]);
         if word != super::sandbox::MADE {
             return Err(io::Error::other(word.into_owned()));
         }
-        let ipc = sys::within(making.pidfd.as_fd(), self.own_ipc.as_fd(), || {
-            ["shm", "sem", "msg"].iter().map(|list| File::open(Path::new("/proc/sysvipc").join(list))).collect()
-        })?;
-        let mut directories = written_by_tasks(&making.dir, &making.binds);
+        let lists = [c"/proc/sysvipc/shm", c"/proc/sysvipc/sem", c"/proc/sysvipc/msg"];
+        let ipc = sys::inside::open_in_ipc(making.pidfd.as_fd(), sandboxes.kind, &lists)?;
+        let mut empty = written_by_tasks(&making.dir, &making.binds);
+        let mut made = Vec::new();
+        match sandboxes.kind {
+            Namespaces::Root => empty.push(making.dir.join("upper")),
+            Namespaces::User => {
+                empty.extend(directories_in(&making.dir.join("upper"))?);
+                empty.extend(not_mounted(making)?);
+                made.push(making.dir.join("root"));
+            }
+        }
         let root = PathBuf::from(format!("/proc/{}/root", making.pid));
-        directories.extend(["dev/shm", "dev/mqueue"].map(|below| root.join(below)));
+        empty.extend(["dev/shm", "dev/mqueue"].map(|below| root.join(below)));
         let nodes = ["dev/pts", "dev/pts/ptmx"].map(|below| root.join(below));
-        Traces::record(making.pid, &directories, &nodes, ipc)
+        let null = File::options().read(true).write(true).open(root.join("dev/null"))?;
+        Ok((Traces::record(making.pid, &empty, &made, &nodes, ipc)?, null.into()))
     }
 
     fn mounts_changed(&self) -> bool {
@@ -315,6 +334,10 @@ impl Sandbox {
         self.pidfd.as_fd()
     }
 
+    pub fn null(&self) -> BorrowedFd<'_> {
+        self.null.as_fd()
+    }
+
     /// The kind it is of, for `was_dirty`.
     pub fn shape(&self) -> u64 {
         self.shape
@@ -350,12 +373,35 @@ impl Sandbox {
 
 /// Directories of a sandbox's layers in which nobody but its tasks writes.
 fn written_by_tasks(dir: &Path, binds: &[Bind]) -> Vec<PathBuf> {
-    let mut found = vec![dir.join("upper"), dir.join("tmp")];
+    let mut found = vec![dir.join("tmp")];
     let mounts = fs::read_dir(dir.join("mounts")).into_iter().flatten().flatten();
     found.extend(mounts.map(|entry| entry.path().join("upper")));
     let overlays = binds.iter().enumerate().filter(|(_, bind)| bind.how == BindKind::Overlay);
     found.extend(overlays.map(|(index, _)| layers::bind_layer(dir, index).join("upper")));
     found
+}
+
+/// Directories in the root of a sandbox of a user namespace over which nothing is mounted: a task can write in them.
+fn not_mounted(making: &Making) -> io::Result<Vec<PathBuf>> {
+    let mounts = fs::read_to_string(format!("/proc/{}/mountinfo", making.pid))?;
+    let points: Vec<&str> = mounts.lines().filter_map(|line| line.split(' ').nth(4)).collect();
+    let mut found = directories_in(&making.dir.join("root"))?;
+    found.retain(|directory| {
+        let name = directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        !points.iter().any(|point| point.strip_prefix('/') == Some(name.as_str()))
+    });
+    Ok(found)
+}
+
+fn directories_in(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            found.push(entry.path());
+        }
+    }
+    Ok(found)
 }
 
 /// Whether a descriptor has something of this kind right now.

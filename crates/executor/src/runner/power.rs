@@ -4,7 +4,7 @@
 //! from then on.
 //! That must never work while its caller does anything but wait: the runner forks, and a fork copies what another thread is at.
 
-use super::program::{Confined, Failure, Program, Setting, Stage};
+use super::program::{Confined, Enter, Failure, Program, Setting, Stage};
 use super::sandbox::Sandboxes;
 use super::sys::confinement::{self, TASK_CAPABILITIES};
 use super::sys::start::{Child, Launch};
@@ -50,7 +50,9 @@ impl Power {
     ) -> Result<Child, Failure> {
         let filter = sandboxes.filter();
         if matches!(self, Self::WholeStill) {
-            *self = Self::confine(filter);
+            // In a user namespace a task begins with all power over it, whatever its starter had.
+            let is_user = matches!(setting.enter, Some(Enter::User { .. }));
+            *self = if is_user { Self::Whole } else { Self::confine(filter) };
         }
         let limits = Confined { capabilities: TASK_CAPABILITIES, filter, rules: None, no_new_privileges: false };
         let confined = (!matches!(self, Self::Confined(_))).then_some(limits);

@@ -72,6 +72,8 @@ pub enum Enter<'a> {
     Mounts(BorrowedFd<'a>),
     /// Mount, IPC and PID namespace of this process (its pidfd). `back`: our own PID namespace.
     Sandbox { init: BorrowedFd<'a>, back: BorrowedFd<'a> },
+    /// The same, and the user namespace that has power over them, which is ours.
+    User { init: BorrowedFd<'a> },
 }
 
 /// What a program is left of our power.

@@ -7,7 +7,7 @@ use super::confine;
 use super::filter::Filters;
 use super::handover::{NO_EXEC, TaskFds, read_report};
 use super::mounts;
-use super::program::{Confined, Program, Setting, Stage, Status};
+use super::program::{Confined, Enter, Program, Setting, Stage, Status};
 use super::root;
 use super::sys::confinement::TASK_CAPABILITIES;
 use super::sys::landlock::Ruleset;
@@ -140,9 +140,12 @@ impl Sandboxes {
         Ok(Started { pid, pidfd, report })
     }
 
-    /// Whether sandboxes can be used again: a task is started in one by whoever has power over its namespaces.
-    pub fn can_be_entered(&self) -> bool {
-        self.kind == Namespaces::Root
+    /// How a task gets into a sandbox that stands ready. `back`: our own PID namespace.
+    pub fn enter<'a>(&self, init: BorrowedFd<'a>, back: BorrowedFd<'a>) -> Enter<'a> {
+        match self.kind {
+            Namespaces::Root => Enter::Sandbox { init, back },
+            Namespaces::User => Enter::User { init },
+        }
     }
 
     fn probe(&self) -> Result<(), String> {

@@ -141,8 +141,8 @@ impl Shell {
         };
         notices.extend(sandboxes.as_ref().and_then(Sandboxes::notice));
         let pool = match &sandboxes {
-            Some(sandboxes) if sandboxes.can_be_entered() => Some(Pool::new(home.sandboxes())?),
-            _ => None,
+            Some(_) => Some(Pool::new(home.sandboxes())?),
+            None => None,
         };
         let null = match &sandboxes {
             Some(sandboxes) => sandboxes.null()?,
@@ -398,8 +398,8 @@ impl Shell {
             self.end_orphans();
         }
         self.groups.retain(|group| !group.remove());
-        if let Some(pool) = &mut self.machinery.pool {
-            pool.tend();
+        if let (Some(pool), Some(sandboxes)) = (&mut self.machinery.pool, &self.machinery.sandboxes) {
+            pool.tend(sandboxes);
         }
         if !self.unpersisted.is_empty() {
             let known: Vec<&AttemptKey> = self.machine.known().collect();

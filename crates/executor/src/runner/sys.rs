@@ -4,6 +4,7 @@
 #![allow(unsafe_code)]
 
 pub mod confinement;
+pub mod inside;
 pub mod landlock;
 pub mod network;
 mod raw;
@@ -18,23 +19,6 @@ use std::ptr;
 
 /// One of a seccomp program.
 pub use libc::sock_filter as Instruction;
-
-/// Joins a namespace, or those of a process whose pidfd it is.
-fn join(namespace: BorrowedFd<'_>, what: c_int) -> io::Result<()> {
-    // SAFETY: a plain system call on an open descriptor.
-    if unsafe { libc::setns(namespace.as_raw_fd(), what) } < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
-}
-
-/// Runs `work` in the IPC namespace of a process (its pidfd), and comes back to `own`.
-///
-/// # Errors
-/// Those of `work`, and that the namespace cannot be joined.
-pub fn within<T>(process: BorrowedFd<'_>, own: BorrowedFd<'_>, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-    join(process, libc::CLONE_NEWIPC)?;
-    let done = work();
-    join(own, libc::CLONE_NEWIPC)?;
-    done
-}
 
 /// Whether a process is on its way out: killed, and waiting for those in its PID namespace.
 pub fn is_exiting(pid: i32) -> bool {

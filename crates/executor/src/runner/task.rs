@@ -462,9 +462,9 @@ impl Machinery {
         sandbox: Sandbox,
     ) -> Result<Begun, String> {
         let (Some(sandboxes), Some(pool)) = (&self.sandboxes, &mut self.pool) else { return Err(NO_INIT.into()) };
-        let enter = Some(Enter::Sandbox { init: sandbox.pidfd(), back: pool.own_pids() });
+        let enter = Some(sandboxes.enter(sandbox.pidfd(), pool.own_pids()));
         // The sandbox's init dies with us.
-        let setting = Setting { die_with_parent: false, ..setting(fds, enter) };
+        let setting = Setting { stdin: sandbox.null(), die_with_parent: false, ..setting(fds, enter) };
         match self.power.begin_pooled(program, setting, sandboxes) {
             Ok(child) => {
                 let pooled = Pooled { sandbox, killed: false, ended: None };

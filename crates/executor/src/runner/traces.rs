@@ -2,7 +2,7 @@
 //! It must never take for clean what it could not look at.
 
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{Mode, OFlags, RawDir};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir};
 use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
@@ -14,13 +14,16 @@ const LOOK_BYTES: usize = 4096;
 
 /// A sandbox as it was before its first task.
 pub struct Traces {
-    directories: Vec<Directory>,
+    /// In which there is nothing.
+    empty: Vec<Directory>,
+    /// In which there is what each sandbox is made with, and nothing else.
+    made: Vec<(Directory, Vec<Entry>)>,
     /// What is there for every task, and can be given another mode or owner.
     nodes: Vec<(OwnedFd, (u32, u32, u32))>,
     /// The init's children: what is left there has lost its parent.
     children: File,
     /// What the kernel says of the sandbox, and said before: lists of System V shared memory, semaphores and queues, opened in its
-    /// IPC namespace; how soon the init is killed when memory is short, which its tasks may change.
+    /// IPC namespace; how soon the init is killed when memory is short, and its limits, which its tasks may change.
     texts: Vec<(File, Vec<u8>)>,
 }
 
@@ -28,6 +31,16 @@ pub struct Traces {
 struct Directory {
     fd: OwnedFd,
     look: Look,
+}
+
+/// What an entry is, without what is in it.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Entry {
+    name: Vec<u8>,
+    inode: u64,
+    standing: (u32, u32, u32),
+    /// Where it leads, if it is a link.
+    target: Vec<u8>,
 }
 
 /// What of a directory outlives a task apart from its entries.
@@ -41,22 +54,37 @@ struct Look {
 }
 
 impl Traces {
-    /// `init`: process 1 of the sandbox. `ipc`: its lists of System V objects.
+    /// `init`: process 1 of the sandbox. `empty`, `made`: directories with nothing in them, and with mount points and links only.
+    /// `ipc`: its lists of System V objects.
     ///
     /// # Errors
     /// Something could not be looked at.
-    pub fn record(init: i32, directories: &[PathBuf], nodes: &[PathBuf], mut ipc: Vec<File>) -> io::Result<Self> {
+    pub fn record(
+        init: i32,
+        empty: &[PathBuf],
+        made: &[PathBuf],
+        nodes: &[PathBuf],
+        mut ipc: Vec<File>,
+    ) -> io::Result<Self> {
         let open = |path: &PathBuf| {
             let node = rustix::fs::open(path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
             let standing = standing(&node)?;
             Ok((node, standing))
         };
         let nodes = nodes.iter().map(open).collect::<io::Result<_>>()?;
-        let directories = directories.iter().map(|path| Directory::open(path)).collect::<io::Result<_>>()?;
+        let empty = empty.iter().map(|path| Directory::open(path)).collect::<io::Result<_>>()?;
+        let with_entries = |path: &PathBuf| {
+            let directory = Directory::open(path)?;
+            let entries = entries(&directory.fd)?;
+            Ok((directory, entries))
+        };
+        let made = made.iter().map(with_entries).collect::<io::Result<_>>()?;
         let children = File::open(format!("/proc/{init}/task/{init}/children"))?;
-        ipc.push(File::open(format!("/proc/{init}/oom_score_adj"))?);
+        for file in ["oom_score_adj", "limits"] {
+            ipc.push(File::open(format!("/proc/{init}/{file}"))?);
+        }
         let texts = ipc.into_iter().map(|file| read(&file).map(|text| (file, text))).collect::<io::Result<_>>()?;
-        Ok(Self { directories, nodes, children, texts })
+        Ok(Self { empty, made, nodes, children, texts })
     }
 
     /// Whether a task that has ended left nothing.
@@ -64,7 +92,8 @@ impl Traces {
         read(&self.children).is_ok_and(|pids| pids.is_empty())
             && self.texts.iter().all(|(file, before)| read(file).is_ok_and(|now| now == *before))
             && self.nodes.iter().all(|(node, before)| standing(node).is_ok_and(|now| now == *before))
-            && self.directories.iter().all(|directory| directory.is_untouched().unwrap_or(false))
+            && self.empty.iter().all(|directory| directory.is_untouched(&[]).unwrap_or(false))
+            && self.made.iter().all(|(directory, before)| directory.is_untouched(before).unwrap_or(false))
     }
 }
 
@@ -76,8 +105,9 @@ impl Directory {
         Ok(Self { fd, look })
     }
 
-    fn is_untouched(&self) -> io::Result<bool> {
-        Ok(Look::of(&self.fd)? == self.look && is_empty(&self.fd)?)
+    fn is_untouched(&self, before: &[Entry]) -> io::Result<bool> {
+        let is_same = if before.is_empty() { is_empty(&self.fd)? } else { entries(&self.fd)? == before };
+        Ok(is_same && Look::of(&self.fd)? == self.look)
     }
 }
 
@@ -104,6 +134,33 @@ fn is_empty(directory: &OwnedFd) -> io::Result<bool> {
         }
     }
     Ok(true)
+}
+
+/// In the order of their names.
+fn entries(directory: &OwnedFd) -> io::Result<Vec<Entry>> {
+    rustix::fs::seek(directory, rustix::fs::SeekFrom::Start(0))?;
+    let mut buffer = [MaybeUninit::<u8>::uninit(); 4096];
+    let (mut listed, mut found) = (RawDir::new(directory.as_fd(), &mut buffer), Vec::new());
+    while let Some(entry) = listed.next() {
+        let entry = entry?;
+        let name = entry.file_name();
+        if matches!(name.to_bytes(), b"." | b"..") {
+            continue;
+        }
+        let stat = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        let target = match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Symlink => rustix::fs::readlinkat(directory, name, Vec::new())?.into_bytes(),
+            _ => Vec::new(),
+        };
+        found.push(Entry {
+            name: name.to_bytes().to_vec(),
+            inode: stat.st_ino,
+            standing: (stat.st_mode, stat.st_uid, stat.st_gid),
+            target,
+        });
+    }
+    found.sort();
+    Ok(found)
 }
 
 /// Names of the extended attributes; more than fit are an error.
@@ -141,7 +198,7 @@ mod tests {
 
     fn traces(directory: &Path) -> Traces {
         // The children of this very process are none: tests of this file start none.
-        Traces::record(std::process::id() as i32, &[directory.to_path_buf()], &[], Vec::new()).expect("recorded")
+        Traces::record(std::process::id() as i32, &[directory.to_path_buf()], &[], &[], Vec::new()).expect("recorded")
     }
 
     #[test]
@@ -171,7 +228,42 @@ mod tests {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("mode");
             let directory = Directory::open(&path).expect("open");
             deed(&path);
-            assert_eq!(directory.is_untouched().expect("look"), clean, "{what}");
+            assert_eq!(directory.is_untouched(&[]).expect("look"), clean, "{what}");
+        }
+    }
+
+    #[test]
+    fn of_a_directory_with_entries_each_is_looked_at() {
+        let dir = tempfile::tempdir().expect("dir");
+        type Deed = fn(&Path);
+        let cases: [(&str, Deed, bool); 4] = [
+            ("nothing", |_| {}, true),
+            ("another entry", |path| std::fs::create_dir(path.join("other")).expect("dir"), false),
+            (
+                "another mode",
+                |path| {
+                    let mode = std::fs::Permissions::from_mode(0o700);
+                    std::fs::set_permissions(path.join("point"), mode).expect("mode");
+                },
+                false,
+            ),
+            (
+                "another link",
+                |path| {
+                    std::fs::remove_file(path.join("link")).expect("removed");
+                    std::os::unix::fs::symlink("elsewhere", path.join("link")).expect("link");
+                },
+                false,
+            ),
+        ];
+        for (what, deed, clean) in cases {
+            let path = dir.path().join(what);
+            std::fs::create_dir_all(path.join("point")).expect("dir");
+            std::os::unix::fs::symlink("point", path.join("link")).expect("link");
+            let directory = Directory::open(&path).expect("open");
+            let before = entries(&directory.fd).expect("entries");
+            deed(&path);
+            assert_eq!(directory.is_untouched(&before).expect("look"), clean, "{what}");
         }
     }
 
@@ -179,7 +271,7 @@ mod tests {
     fn what_cannot_be_looked_at_is_not_clean() {
         let dir = tempfile::tempdir().expect("dir");
         let missing = dir.path().join("missing");
-        assert!(Traces::record(std::process::id() as i32, &[missing], &[], Vec::new()).is_err());
+        assert!(Traces::record(std::process::id() as i32, &[missing], &[], &[], Vec::new()).is_err());
         let mut traces = traces(dir.path());
         traces.texts.push((File::open("/proc/self/status").expect("status"), b"another text".to_vec()));
         assert!(!traces.none());

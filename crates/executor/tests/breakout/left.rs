@@ -37,6 +37,12 @@ const DEEDS: &[Deed] = &[
     deed("a_directory_is_left", "mkdir /stray && echo x > /stray/below", "ls /stray"),
     deed("a_file_of_a_users_is_left", "cd /var/tmp && echo x > stray", "cd /var/tmp; ls stray"),
     deed("a_file_stays_removed", "rm /etc/passwd", "test -e /etc/passwd || echo gone"),
+    deed(
+        "a_link_in_the_root_leads_elsewhere",
+        "ln -sfn /tmp \"$(find / -maxdepth 1 -type l | sort | head -n 1)\"",
+        "find / -maxdepth 1 -type l | sort | while read -r link; do readlink $link; done",
+    ),
+    deed("a_directory_in_the_root_is_left", "mkdir /left; chmod 700 /left", "ls -d /left"),
     deed("a_link_is_left", "ln -s /etc/passwd /tmp/link; ln /etc/hosts /etc/hard", "ls -A /tmp /etc/hard"),
     deed("a_file_in_shared_memory_is_left", "echo x > /dev/shm/left", "ls -A /dev/shm"),
     deed("a_file_in_the_queues_is_left", "touch /dev/mqueue/left", "ls -A /dev/mqueue"),
@@ -79,6 +85,11 @@ const DEEDS: &[Deed] = &[
     refused("the_inits_scheduling_stays_changed", "chrt -b -p 0 1", "chrt -p 1"),
     refused("the_inits_processors_stay_changed", "taskset -p 1 1", "grep Cpus_allowed: /proc/1/status"),
     refused("the_inits_io_stays_changed", "ionice -c 3 -p 1", "ionice -p 1"),
+    deed(
+        "the_inits_limits_stay_changed",
+        "prlimit --pid 1 --cpu=1:1 --nofile=10:10",
+        "prlimit --pid 1 -o RESOURCE,SOFT",
+    ),
     refused("the_inits_end_stays_nearer", "echo 900 > /proc/1/oom_score_adj", "cat /proc/1/oom_score_adj"),
     deed(
         "its_own_settings_are_inherited",

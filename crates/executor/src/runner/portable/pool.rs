@@ -51,7 +51,7 @@ impl Pool {
         match self.0 {}
     }
 
-    pub fn tend(&mut self) {
+    pub fn tend(&mut self, _: &Sandboxes) {
         match self.0 {}
     }
 
@@ -66,6 +66,10 @@ impl Sandbox {
     }
 
     pub fn pidfd(&self) -> BorrowedFd<'_> {
+        match self.0 {}
+    }
+
+    pub fn null(&self) -> BorrowedFd<'_> {
         match self.0 {}
     }
 

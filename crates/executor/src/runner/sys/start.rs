@@ -45,6 +45,7 @@ struct Orders {
 enum RawEnter {
     Mounts(RawFd),
     Sandbox { init: RawFd, back: RawFd },
+    User { init: RawFd },
 }
 
 struct RawConfined {
@@ -84,6 +85,7 @@ impl Launch {
         let enter = setting.enter.map(|enter| match enter {
             Enter::Mounts(mounts) => RawEnter::Mounts(mounts.as_raw_fd()),
             Enter::Sandbox { init, back } => RawEnter::Sandbox { init: init.as_raw_fd(), back: back.as_raw_fd() },
+            Enter::User { init } => RawEnter::User { init: init.as_raw_fd() },
         });
         let confined = setting.confined.map(|confined| RawConfined {
             capabilities: confined.capabilities,
@@ -115,7 +117,10 @@ impl Launch {
         if let Some(RawEnter::Sandbox { init, .. }) = self.orders.enter {
             join(init, libc::CLONE_NEWPID).map_err(|errno| failure(Stage::Clone, errno))?;
         }
-        let begun = self.clone_child();
+        let begun = match self.orders.enter {
+            Some(RawEnter::User { init }) => self.clone_between(init),
+            _ => self.clone_child(),
+        };
         if let Some(RawEnter::Sandbox { back, .. }) = self.orders.enter
             && let Err(errno) = join(back, libc::CLONE_NEWPID)
         {
@@ -129,7 +134,14 @@ impl Launch {
     }
 
     fn clone_child(&mut self) -> io::Result<(i32, OwnedFd)> {
-        let flags = libc::CLONE_VM | libc::CLONE_CHILD_CLEARTID | libc::CLONE_PIDFD | libc::SIGCHLD;
+        let begun = self.clone_as(0).map_err(io::Error::from_raw_os_error)?;
+        // SAFETY: the kernel has just opened it for us.
+        Ok((begun.0, unsafe { OwnedFd::from_raw_fd(begun.1) }))
+    }
+
+    /// Answers pid and pidfd, or an errno.
+    fn clone_as(&mut self, more: c_int) -> Result<(c_int, RawFd), c_int> {
+        let flags = libc::CLONE_VM | libc::CLONE_CHILD_CLEARTID | libc::CLONE_PIDFD | libc::SIGCHLD | more;
         let mut pidfd: c_int = -1;
         self.inside.store(1, Ordering::Relaxed);
         let top = self.stack.as_mut_ptr_range().end.cast::<c_void>();
@@ -142,10 +154,47 @@ impl Launch {
         };
         if pid < 0 {
             self.inside.store(0, Ordering::Relaxed);
+            return Err(io::Error::last_os_error().raw_os_error().unwrap_or(libc::EAGAIN));
+        }
+        Ok((pid, pidfd))
+    }
+
+    /// Nobody comes back out of a user namespace: a child joins the namespaces, makes the program's process as a brother of its own,
+    /// and is gone. It shares our descriptors, so that the pidfd is ours.
+    fn clone_between(&mut self, init: RawFd) -> io::Result<(i32, OwnedFd)> {
+        let mut stack = Box::<[u128]>::new_uninit_slice(STACK_BYTES / size_of::<u128>());
+        let top = stack.as_mut_ptr_range().end.cast::<c_void>();
+        let mut between = Between { launch: self, init, begun: Err(libc::EAGAIN) };
+        let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_FILES | libc::SIGCHLD;
+        // SAFETY: we are suspended (CLONE_VFORK) until the child, which runs `in_between` on its own stack, has left our memory.
+        let pid = unsafe { libc::clone(in_between, top, flags, ptr::from_mut(&mut between).cast()) };
+        if pid < 0 {
             return Err(io::Error::last_os_error());
         }
+        let _ = super::wait(pid, true);
+        // SAFETY: written by the child through the shared memory: the compiler must not assume the old value.
+        let begun = unsafe { ptr::read_volatile(&between.begun) };
         // SAFETY: the kernel has just opened it for us.
-        Ok((pid, unsafe { OwnedFd::from_raw_fd(pidfd) }))
+        begun.map(|(pid, pidfd)| (pid, unsafe { OwnedFd::from_raw_fd(pidfd) })).map_err(io::Error::from_raw_os_error)
+    }
+}
+
+struct Between<'a> {
+    launch: &'a mut Launch,
+    init: RawFd,
+    /// Pid and pidfd of the program's process, or an errno.
+    begun: Result<(c_int, RawFd), c_int>,
+}
+
+extern "C" fn in_between(argument: *mut c_void) -> c_int {
+    // SAFETY: `argument` is the `Between` of `clone_between`, which is suspended and will not touch it until we are gone. What the C
+    // library keeps of the last error is that thread's.
+    unsafe {
+        let between = &mut *argument.cast::<Between<'_>>();
+        let all = libc::CLONE_NEWUSER | libc::CLONE_NEWNS | libc::CLONE_NEWIPC | libc::CLONE_NEWPID;
+        let begun = join(between.init, all).and_then(|()| between.launch.clone_as(libc::CLONE_PARENT));
+        ptr::write_volatile(&mut between.begun, begun);
+        exit()
     }
 }
 
@@ -257,7 +306,8 @@ unsafe fn prepare_child(launch: &Launch) -> Result<(), (Stage, c_int)> {
             call(libc::SYS_write, [*cgroup as usize, c"0".as_ptr().addr(), 1, 0, 0]).map_err(setup)?;
         }
         match orders.enter {
-            None => {}
+            // Whoever was between has joined them.
+            None | Some(RawEnter::User { .. }) => {}
             Some(RawEnter::Mounts(mounts)) => join(mounts, libc::CLONE_NEWNS).map_err(setup)?,
             Some(RawEnter::Sandbox { init, .. }) => {
                 join(init, libc::CLONE_NEWNS | libc::CLONE_NEWIPC).map_err(setup)?
