@@ -52,11 +52,12 @@ impl Pump {
     /// Those whose places are free now have them.
     pub(super) fn promote(&mut self, out: &mut Vec<Out>) {
         for key in self.admission.promote() {
+            self.known.insert(key.clone());
             match self.ahead.remove(&key) {
                 Some(Handed::Sent) => out.push(Out::Start(key)),
                 Some(Handed::Held(launch, epoch)) => out.push(Out::Launch { launch, epoch, waits: false }),
                 // Its launch is still to come.
-                Some(Handed::Promised) | None => {}
+                Some(Handed::Promised) | None => drop(self.known.remove(&key)),
             }
         }
     }
@@ -64,8 +65,12 @@ impl Pump {
     /// The worker has started `to` when `from` ended.
     pub(super) fn passed(&mut self, from: &AttemptKey, to: &AttemptKey) {
         let is_counted = !planted::is(Bug::PassedPlaceCountedAsFree);
-        if self.ahead.remove(to).is_some() && self.awaits(to) && is_counted {
-            self.admission.pass(from, to);
+        let was_ahead = self.ahead.remove(to).is_some();
+        if was_ahead && self.awaits(to) {
+            self.known.insert(to.clone());
+            if is_counted {
+                self.admission.pass(from, to);
+            }
         }
     }
 
@@ -91,7 +96,10 @@ impl Pump {
     pub(super) fn launch_settled(&mut self, launch: Box<Launch>, epoch: Epoch, out: &mut Vec<Out>) {
         let key = launch.key.clone();
         match (self.settle(&launch), self.ahead.get_mut(&key)) {
-            (Settled::Placed, _) => out.push(Out::Launch { launch, epoch, waits: false }),
+            (Settled::Placed, _) => {
+                self.known.insert(key);
+                out.push(Out::Launch { launch, epoch, waits: false });
+            }
             (Settled::Ahead, Some(handed @ (Handed::Promised | Handed::Sent))) => {
                 *handed = Handed::Sent;
                 out.push(Out::Launch { launch, epoch, waits: true });

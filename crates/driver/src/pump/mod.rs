@@ -177,7 +177,7 @@ pub struct Pump {
     runs: BTreeMap<RunId, Run>,
     admission: Admission,
     epoch: Option<Epoch>,
-    /// Attempts that the worker knew when it connected, and whose ends are not durable yet.
+    /// Attempts that the worker has started, or knew when it connected, and whose ends are not durable yet.
     known: BTreeSet<AttemptKey>,
     /// Runs that left memory because their log did not follow: they come back by `Load`.
     away: BTreeSet<RunId>,
@@ -327,6 +327,7 @@ impl Pump {
                 self.follow(&id, command, out);
             }
         }
+        self.acknowledge_over(&id, out);
         let again: Vec<AttemptKey> = self.unacknowledged.keys().filter(|key| key.run == id).cloned().collect();
         let mut reports = Vec::new();
         for key in again {

@@ -104,6 +104,18 @@ impl Pump {
         }
     }
 
+    /// A run is back: what the worker keeps of it and nobody waits for any more can be forgotten. When the worker came, nobody knew.
+    pub(super) fn acknowledge_over(&mut self, id: &RunId, out: &mut Vec<Out>) {
+        let Some(run) = self.runs.get(id) else { return };
+        let is_over = |key: &&AttemptKey| key.run == *id && !run.awaits(key) && !run.is_ending(key);
+        let over: Vec<AttemptKey> = self.known.iter().filter(is_over).cloned().collect();
+        for key in over {
+            self.known.remove(&key);
+            self.unacknowledged.remove(&key);
+            out.push(Out::Acknowledge(key));
+        }
+    }
+
     /// A run is left alone, and so is what runs of it.
     pub(super) fn cannot_read(&mut self, run: RunId, why: String, out: &mut Vec<Out>) {
         out.extend(self.known.iter().filter(|key| key.run == run).map(|key| Out::Disown(key.clone())));
