@@ -162,6 +162,7 @@ fn record(name: &str, tasks: u32) -> RunRecord {
         active_deadline_s: None,
         shutdown: None,
         hooks: Vec::new(),
+        config_maps: Default::default(),
         by_reference: false,
         priority: 0,
         service_account: String::new(),

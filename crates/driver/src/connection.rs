@@ -162,6 +162,7 @@ fn remove_files(desk: &Desk, run: &RunId) {
     let _ = std::fs::remove_dir_all(home.logs(run));
     executor::variables::forget(home, run);
     executor::kept::forget(home, run);
+    executor::remove_directory(&home.volumes(run));
     let attempt = model::AttemptKey { run: run.clone(), node: model::NodeId::ROOT, n: 0 };
     if let Some(attempts) = home.scratch(&attempt).parent() {
         executor::remove_directory(attempts);

@@ -31,8 +31,13 @@ pub enum ReadError {
 /// # Errors
 /// It holds a number that JSON cannot (a NaN): nothing of ours does.
 pub fn encode(recorded: &Recorded) -> Result<Vec<u8>, String> {
-    serde_json::to_vec(recorded).map_err(|error| error.to_string())
+    let mut bytes = Vec::with_capacity(ENTRY_BYTES);
+    serde_json::to_writer(&mut bytes, recorded).map_err(|error| error.to_string())?;
+    Ok(bytes)
 }
+
+/// Few entries have more.
+const ENTRY_BYTES: usize = 256;
 
 /// Entries as events. `first`: the number of the first of them.
 ///

@@ -22,7 +22,7 @@ use model::command::KillReason;
 use model::input::Reopen;
 use model::limits::GRACE_SECONDS;
 use model::row::{Cell, RowChange};
-use model::{Event, Exit, Input, RunId, Time};
+use model::{Event, Exit, Input, RunId, RunPhase, Time};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::process::ExitCode;
@@ -346,7 +346,11 @@ impl Holder {
         if !interrupted {
             return;
         }
-        if let Err(error) = variables::keep(self.home.executor(), run, variables) {
+        let mut variables = variables.clone();
+        if let Ok(before) = variables::kept(self.home.executor(), run) {
+            variables::take_secrets(&mut variables, &before);
+        }
+        if let Err(error) = variables::keep(self.home.executor(), run, &variables) {
             self.board.note(Some(run.clone()), format!("tasks keep the environment that they had before: {error}"));
         }
     }
@@ -421,8 +425,15 @@ impl Holder {
             Out::Return { .. } => {}
             Out::Answer { ticket, result } => self.answer(ticket, result),
             Out::Publish { run, first, events } => {
-                let ended = events.iter().any(|recorded| matches!(recorded.event, Event::RunEnded { .. }));
+                let ended = events.iter().any(|recorded| matches!(recorded.event, Event::RunEnded(_)));
+                let succeeded = matches!(
+                    events.last().map(|recorded| &recorded.event),
+                    Some(Event::RunEnded(end)) if end.phase == RunPhase::Succeeded
+                );
                 self.board.publish(&run, first + events.len() as u64, ended);
+                if succeeded {
+                    executor::remove_directory(&self.home.executor().volumes(&run));
+                }
             }
             Out::Reload(run) => {
                 let may_start = resumed.contains(&run);

@@ -131,7 +131,7 @@ impl Log {
             | Event::DeadlineExceeded
             | Event::Slept { .. }
             | Event::RunResumed { .. }
-            | Event::RunEnded { .. } => Ok(()),
+            | Event::RunEnded(_) => Ok(()),
         }
     }
 

@@ -56,7 +56,10 @@ impl Run {
         decide(&mut draft, &Stamped { at: Time(1), seed: 0, input }).expect("a sound input");
         let decided = draft.finish();
         for event in &decided.events {
-            self.encoded += serde_json::to_vec(event).expect("an event").len();
+            // As the driver does.
+            let mut entry = Vec::with_capacity(256);
+            serde_json::to_writer(&mut entry, event).expect("an event");
+            self.encoded += entry.len();
         }
         for held in decided.commands {
             if let Command::Place(place) = held.command {

@@ -107,6 +107,7 @@ fn plan(body: Body, parallelism: Option<u32>) -> Plan {
         active_deadline_s: None,
         shutdown: None,
         hooks: Vec::new(),
+        config_maps: Default::default(),
         by_reference: false,
         priority: 0,
         service_account: String::new(),

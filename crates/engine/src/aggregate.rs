@@ -2,29 +2,29 @@
 //! It must never look at children that did not succeed.
 
 use crate::json::Json;
+use crate::kept::Kept;
 use alloc::string::String;
 use alloc::vec::Vec;
 use expr::write_string;
-use model::Outputs;
 
 /// `outputs.result` of the loop: a JSON list of the children's results, each parsed as JSON. A result that is no JSON fails it.
-pub fn result<'a>(children: impl Iterator<Item = &'a Outputs>) -> Result<String, String> {
-    let parsed: Result<Vec<_>, _> = children.filter_map(|outputs| outputs.result.as_deref()).map(Json::parse).collect();
+pub fn result<'a>(children: impl Iterator<Item = &'a Kept>) -> Result<String, String> {
+    let parsed: Result<Vec<_>, _> = children.filter_map(Kept::result).map(Json::parse).collect();
     Ok(Json::List(parsed?).to_text())
 }
 
 /// `outputs.parameters` of the loop: a JSON list of maps; children without parameters are left out.
-pub fn parameters<'a>(children: impl Iterator<Item = &'a Outputs>) -> String {
-    let maps = children.filter(|outputs| !outputs.parameters.is_empty()).map(|outputs| {
-        Json::Map(outputs.parameters.iter().map(|p| (p.name.clone(), Json::text(p.value.clone()))).collect())
-    });
+pub fn parameters<'a>(children: impl Iterator<Item = &'a Kept>) -> String {
+    let map =
+        |kept: &Kept| kept.parameters().map(|(name, value)| (name.into(), Json::text(String::from(value)))).collect();
+    let maps = children.filter(|kept| kept.parameters().next().is_some()).map(|kept| Json::Map(map(kept)));
     Json::List(maps.collect()).to_text()
 }
 
 /// `outputs.parameters.NAME` of the loop: a JSON list of strings, or of the values themselves where every one is a JSON map or list.
 /// `None` where no child has it.
-pub fn parameter<'a>(children: impl Iterator<Item = &'a Outputs>, name: &str) -> Option<String> {
-    let values: Vec<&str> = children.filter_map(|outputs| outputs.parameter(name)).collect();
+pub fn parameter<'a>(children: impl Iterator<Item = &'a Kept>, name: &str) -> Option<String> {
+    let values: Vec<&str> = children.filter_map(|kept| kept.parameter(name)).collect();
     if values.is_empty() {
         return None;
     }
@@ -66,11 +66,11 @@ fn strings(values: &[&str]) -> String {
 }
 
 /// The names of the parameters that any child has, in the order of their first appearance.
-pub fn parameter_names<'a>(children: impl Iterator<Item = &'a Outputs>) -> Vec<String> {
+pub fn parameter_names<'a>(children: impl Iterator<Item = &'a Kept>) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
-    for parameter in children.flat_map(|outputs| &outputs.parameters) {
-        if !names.contains(&parameter.name) {
-            names.push(parameter.name.clone());
+    for (name, _) in children.flat_map(Kept::parameters) {
+        if !names.iter().any(|known| known == name) {
+            names.push(name.into());
         }
     }
     names

@@ -168,8 +168,21 @@ fn parameter(declared: &Declared, given: &Given, callee: &Scope<'_>) -> Result<S
         Some(Argument::Nothing) => return Err(format!("inputs.parameters.{name} was not supplied")),
         None => {}
     }
-    let own = own(&declared.value)?.or(own(&declared.default)?);
+    let own = own(&declared.value)?.or(configured(declared, callee)?).or(own(&declared.default)?);
     own.ok_or_else(|| format!("inputs.parameters.{name} was not supplied"))
+}
+
+/// What a ConfigMap says: data, whose tags are none.
+fn configured(declared: &Declared, callee: &Scope<'_>) -> Result<Option<String>, String> {
+    let Some(key) = &declared.config_map else { return Ok(None) };
+    let text = |text| resolve(text, callee, Strictness::Lenient);
+    let (map, entry) = (text(&key.name)?, text(&key.key)?);
+    let found = callee.state.record.as_ref().and_then(|record| record.plan.config_maps.get(&map)?.get(&entry));
+    if found.is_none() && !key.optional && declared.default.is_none() {
+        let name = &declared.name;
+        return Err(format!("failed to retrieve inputs.parameters.{name} from ConfigMap: {map} has no key '{entry}'"));
+    }
+    Ok(found.cloned().or(key.optional.then(String::new)))
 }
 
 fn artifact(declared: &Artifact, given: &Given, callee: &Scope<'_>) -> Result<NamedArtifact, String> {

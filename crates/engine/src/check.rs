@@ -2,7 +2,7 @@
 //! It must never be asked by a rule: it is for tests and for the simulator's checker.
 
 use crate::hooks;
-use crate::scope::{Reach, Scope};
+use crate::scope::{Called, Reach, Scope};
 use crate::state::{Attempt, Body, DagBody, GroupBody, State, Tally, Waiting};
 use crate::{leaf, targets};
 use alloc::collections::BTreeSet;
@@ -52,7 +52,7 @@ impl State {
         let is_waiting = |attempt: &Attempt| attempt.epoch.is_none() && !attempt.ended && attempt.collects.is_none();
         let waits = node.attempt().is_some_and(is_waiting);
         let template = self.template_of(id).filter(|_| waits)?;
-        let scope = leaf::scope(self, template, self.name(id), &node.inputs);
+        let scope = leaf::scope(self, template, Called::Node(id), &node.inputs);
         let us = leaf::timeout_us(template, &scope).ok().flatten()?;
         Some(node.added_at.plus_us(us.saturating_add(self.slept_since(node.added_at))))
     }

@@ -4,41 +4,32 @@
 use crate::leaf;
 use crate::sites;
 use crate::state::State;
-use alloc::boxed::Box;
-use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use model::command::{KillReason, Place};
 use model::event::Placement;
 use model::input::{Epoch, Shutdown};
 use model::{AttemptKey, Command, Event, NodeId, Time};
 
-/// Commands that follow from an event, from the state right after it.
-pub(crate) fn follow(state: &State, event: &Event) -> Vec<Command> {
+/// Gives the commands that follow from an event, from the state right after it.
+pub(crate) fn follow(state: &State, event: &Event, give: impl FnMut(Command)) {
     match event {
-        Event::RunCreated(_) => deadline(state).map(Command::WakeAt).into_iter().collect(),
-        Event::NodeAdded(added) => waits(state, added.node),
-        Event::AttemptAdded { node, .. } => waits(state, *node),
-        Event::AttemptStarted { node, epoch, .. } => launch(state, *node, epoch).into_iter().collect(),
+        Event::RunCreated(_) | Event::RunReopened(_) => deadline(state).map(Command::WakeAt).into_iter().for_each(give),
+        Event::NodeAdded(added) => waits(state, added.node).for_each(give),
+        Event::AttemptAdded { node, .. } => waits(state, *node).for_each(give),
+        Event::AttemptStarted { node, epoch, .. } => launch(state, *node, epoch).into_iter().for_each(give),
         Event::RetryDelayed { node, until, .. } => {
-            state.delayed.contains(&(*until, *node)).then_some(Command::WakeAt(*until)).into_iter().collect()
+            state.delayed.contains(&(*until, *node)).then_some(Command::WakeAt(*until)).into_iter().for_each(give);
         }
-        Event::ShutdownRequested { .. } | Event::DeadlineExceeded => kills(state),
+        Event::ShutdownRequested { .. } | Event::DeadlineExceeded => kills(state).for_each(give),
         // All of them are due later.
         Event::Slept { .. } => {
             let timeouts = state.timeouts.iter().map(|(due, _)| *due);
-            deadline(state).into_iter().chain(timeouts).map(Command::WakeAt).collect()
+            deadline(state).into_iter().chain(timeouts).map(Command::WakeAt).for_each(give);
         }
-        Event::NodeEnded(ended) => after_end(state, ended.node),
-        Event::RunEnded { .. } => {
-            let mut commands = kills(state);
-            commands.extend(over(state));
-            commands
-        }
-        Event::AttemptEnded(_) => over(state).into_iter().collect(),
-        Event::RunReopened(_) => deadline(state).map(Command::WakeAt).into_iter().collect(),
-        Event::LoopOpened(_) | Event::EnvironmentLocked(_) | Event::RunResumed { .. } | Event::CallAdded(_) => {
-            Vec::new()
-        }
+        Event::NodeEnded(ended) => after_end(state, ended.node).for_each(give),
+        Event::RunEnded(_) => kills(state).chain(over(state)).for_each(give),
+        Event::AttemptEnded(_) => over(state).into_iter().for_each(give),
+        Event::LoopOpened(_) | Event::EnvironmentLocked(_) | Event::RunResumed { .. } | Event::CallAdded(_) => {}
     }
 }
 
@@ -90,9 +81,9 @@ pub(crate) fn deadline(state: &State) -> Option<Time> {
 }
 
 /// What an attempt that waits is owed: a place, and a word when its `timeout` is over.
-fn waits(state: &State, id: NodeId) -> Vec<Command> {
+fn waits(state: &State, id: NodeId) -> impl Iterator<Item = Command> {
     let timeout = state.node(id).attempt().and_then(|attempt| attempt.timeout).map(Command::WakeAt);
-    place(state, id).into_iter().chain(timeout).collect()
+    place(state, id).into_iter().chain(timeout)
 }
 
 fn place(state: &State, id: NodeId) -> Option<Command> {
@@ -108,7 +99,7 @@ fn place(state: &State, id: NodeId) -> Option<Command> {
 
 fn launch(state: &State, id: NodeId, epoch: &Epoch) -> Option<Command> {
     let launch = leaf::launch(state, id).ok()?;
-    Some(Command::Launch { launch: Box::new(launch), epoch: epoch.clone() })
+    Some(Command::Launch { launch, epoch: epoch.clone() })
 }
 
 fn kill_reason(state: &State) -> Option<KillReason> {
@@ -126,23 +117,16 @@ fn kill(state: &State, id: NodeId) -> Command {
 }
 
 /// Kills of all attempts that may be running.
-fn kills(state: &State) -> Vec<Command> {
-    let running: BTreeSet<NodeId> = state.open_attempts.iter().copied().collect();
-    let started = running
-        .into_iter()
-        .filter(|id| sites::is_stopping_at(state, *id) && state.node(*id).attempt().is_some_and(|a| a.epoch.is_some()));
-    started.map(|id| kill(state, id)).collect()
+fn kills(state: &State) -> impl Iterator<Item = Command> {
+    let started = |id: &NodeId| state.node(*id).attempt().is_some_and(|a| a.epoch.is_some());
+    let running = state.open_attempts.iter().copied();
+    running.filter(move |id| sites::is_stopping_at(state, *id) && started(id)).map(|id| kill(state, id))
 }
 
 /// A node ended: its attempt, if it still runs, is not wanted any more; a call that waits for it returns.
-fn after_end(state: &State, id: NodeId) -> Vec<Command> {
-    let mut commands = Vec::new();
+fn after_end(state: &State, id: NodeId) -> impl Iterator<Item = Command> {
     let running = state.node(id).attempt().is_some_and(|a| a.epoch.is_some() && !a.ended);
-    if running {
-        commands.push(kill(state, id));
-    }
-    commands.extend(return_to_caller(state, id));
-    commands
+    running.then(|| kill(state, id)).into_iter().chain(return_to_caller(state, id))
 }
 
 fn return_to_caller(state: &State, child: NodeId) -> Option<Command> {

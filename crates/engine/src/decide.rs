@@ -5,6 +5,7 @@ use crate::calls;
 use crate::draft::Draft;
 use crate::hooks;
 use crate::invoke;
+use crate::kept::Kept;
 use crate::reopen;
 use crate::reports;
 use crate::sites;
@@ -12,7 +13,9 @@ use crate::state::{Body, State};
 use crate::stop;
 use crate::submit;
 use crate::{dag, retries, steps};
+use alloc::boxed::Box;
 use alloc::string::ToString;
+use model::event::RunEnded;
 use model::input::Stamped;
 use model::{Event, Input, NodeId, NodeKind, Outputs, Phase, Refusal, RunPhase};
 
@@ -193,8 +196,8 @@ fn end_run(draft: &mut Draft<'_>) {
         (None, true) => alloc::format!("error in entry template execution: {}", node.message),
         (None, false) => node.message.to_string(),
     };
-    let outputs: Outputs = root.outputs.as_deref().cloned().unwrap_or_default();
+    let outputs: Outputs = root.outputs.as_ref().map(Kept::whole).unwrap_or_default();
     let phase = if state.shutdown.is_some() { RunPhase::Failed } else { phase };
     stop::close_open(draft, "the run has ended");
-    draft.emit(Event::RunEnded { phase, message, outputs });
+    draft.emit(Event::RunEnded(Box::new(RunEnded { phase, message, outputs })));
 }

@@ -71,8 +71,7 @@ impl<'a> Draft<'a> {
         evolve(self.state, &recorded);
         self.was_full |= !sites::run_has_room(self.state);
         let after = self.events.len() + 1;
-        let follows = commands::follow(self.state, &recorded.event);
-        self.commands.extend(follows.into_iter().map(|command| Held { after, command }));
+        commands::follow(self.state, &recorded.event, |command| self.commands.push(Held { after, command }));
         if let Event::NodeAdded(added) = &recorded.event
             && added.phase.is_fulfilled()
         {

@@ -3,10 +3,11 @@
 
 use crate::globals;
 use crate::graph::Graph;
+use crate::kept::Kept;
 use crate::leaf;
 use crate::reopened;
 use crate::results;
-use crate::scope::Scope;
+use crate::scope::{Called, Scope};
 use crate::state::{Attempt, Body, DagBody, GroupBody, Names, Node, SiteBody, State, Tally};
 use crate::targets;
 use alloc::borrow::Cow;
@@ -48,10 +49,10 @@ pub fn evolve(state: &mut State, recorded: &Recorded) {
             state.calls.insert(key, (call.fingerprint.clone(), call.child));
             state.called.insert(call.child, (call.name.clone(), call.counter));
         }
-        Event::RunEnded { phase, message, outputs } => {
-            state.phase = Some(*phase);
-            state.message.clone_from(message);
-            state.outputs = outputs.clone();
+        Event::RunEnded(ended) => {
+            state.phase = Some(ended.phase);
+            state.message.clone_from(&ended.message);
+            state.outputs = ended.outputs.clone();
         }
     }
 }
@@ -227,7 +228,7 @@ fn calls_changed(state: &mut State, id: NodeId, change: i32) {
 
 fn timeout_of(state: &State, id: NodeId, added_at: Time) -> Option<Time> {
     let template = state.template_of(id).filter(|template| template.timeout.is_some())?;
-    let scope = leaf::scope(state, template, state.name(id), &state.node(id).inputs);
+    let scope = leaf::scope(state, template, Called::Node(id), &state.node(id).inputs);
     let us = leaf::timeout_us(template, &scope).ok().flatten()?;
     Some(added_at.plus_us(us.saturating_add(state.slept_since(added_at))))
 }
@@ -453,9 +454,6 @@ fn node_ended(state: &mut State, ended: &NodeEnded, at: Time) {
     if state.takes_room(id) {
         leave_room(state, id);
     }
-    if ended.outputs != *state.last.outputs {
-        state.last.outputs = Arc::new(ended.outputs.clone());
-    }
     let node = &mut state.nodes[id.index()];
     node.phase = ended.phase;
     node.message = ended.message.as_str().into();
@@ -466,7 +464,8 @@ fn node_ended(state: &mut State, ended: &NodeEnded, at: Time) {
             state.keys.insert(key.clone(), artifact.clone());
         }
     }
-    node.outputs = (!ended.outputs.is_empty()).then(|| state.last.outputs.clone());
+    let last = &mut state.last.outputs;
+    node.outputs = (!ended.outputs.is_empty()).then(|| Kept::of(&ended.outputs, last));
     if let Body::Leaf(attempt) = &mut node.body {
         let placed = attempt.epoch.is_some();
         attempt.ended |= !placed;

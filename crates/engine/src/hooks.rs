@@ -153,9 +153,9 @@ fn scope(state: &State, id: NodeId) -> Scope<'_> {
     let mut scope = Scope::of_site(state, boundary, reach, None);
     let mut set = |field: &str, value: Value| scope.locals.push((format!("{prefix}.{name}.{field}"), value));
     set("status", Value::str(node.phase.as_str()));
-    if let Some(outputs) = state.node(last_try(state, id)).outputs.as_deref() {
-        for parameter in &outputs.parameters {
-            set(&format!("outputs.parameters.{}", parameter.name), Value::str(parameter.value.clone()));
+    if let Some(outputs) = state.node(last_try(state, id)).outputs.as_ref() {
+        for (name, value) in outputs.parameters() {
+            set(&format!("outputs.parameters.{name}"), Value::str(value));
         }
     }
     scope.locals.push(("workflow.status".to_string(), Value::str(status(state))));

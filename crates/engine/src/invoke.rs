@@ -4,7 +4,7 @@
 use crate::arguments::{self, Given};
 use crate::draft::Draft;
 use crate::leaf;
-use crate::scope::{Scope, Strictness, resolve};
+use crate::scope::{Called, Scope, Strictness, resolve};
 use crate::state::{Body, State};
 use crate::{dag, retries, steps};
 use alloc::boxed::Box;
@@ -71,7 +71,7 @@ pub(crate) fn bind(
     }
     let inputs = arguments::bind(template, given, &mut Scope::global(state))?;
     if template.retry.is_none() {
-        leaf::check(template, &leaf::scope(state, template, name, &inputs))?;
+        leaf::check(template, &leaf::scope(state, template, Called::Name(name), &inputs))?;
     }
     Ok(inputs)
 }
@@ -104,7 +104,7 @@ pub(crate) fn invoke(draft: &mut Draft<'_>, mut call: Call, inputs: Inputs) -> N
 fn display_name(state: &State, call: &Call, inputs: &Inputs) -> Option<String> {
     let template = state.plan().template(call.template?);
     let text = template.annotations.get("workflows.argoproj.io/display-name")?;
-    let scope = leaf::scope(state, template, &*call.name, inputs);
+    let scope = leaf::scope(state, template, Called::Name(&call.name), inputs);
     resolve(&model::Text::new(text.as_str()), &scope, Strictness::Lenient).ok()
 }
 

@@ -148,6 +148,16 @@ fn without_parentheses(text: &str) -> String {
 }
 
 /// The name of a loop's child: `name(INDEX:LABEL)`.
-pub fn child_name(task: &str, index: u32, item: &Item) -> String {
-    format!("{task}({index}:{})", item.label)
+pub fn child_name(task: &str, index: u32, label: &str) -> String {
+    [task, "(", &index.to_string(), ":", label, ")"].concat()
+}
+
+/// What stands in the name of the child of this item. Precondition: `index < items.len()`.
+pub(crate) fn label(items: &Items, index: u32) -> String {
+    match items {
+        Items::Sequence { first, step, format, .. } if format.is_empty() => {
+            (first + step * i64::from(index)).to_string()
+        }
+        _ => item(items, index).label,
+    }
 }

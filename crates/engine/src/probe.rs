@@ -39,7 +39,7 @@ pub fn expand(task: &Task, vars: &BTreeMap<String, Value>) -> Result<Vec<Child>,
     let items = sites::open_with(task, &scope(&state, vars))?;
     let child = |index| {
         let item = loops::item(&items, index);
-        let name = loops::child_name(&task.name, index, &item);
+        let name = loops::child_name(&task.name, index, &item.label);
         let scope = Scope { item: Some(&item), ..scope(&state, vars) };
         let strictness = if sites::is_plainly_false(task) { Strictness::Lenient } else { Strictness::Strict };
         let given = give(&task.arguments, &scope, strictness)?;

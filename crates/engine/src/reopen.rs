@@ -5,6 +5,7 @@
 use crate::decide;
 use crate::draft::Draft;
 use crate::evolve::lay_plan;
+use crate::kept::Kept;
 use crate::leaf;
 use crate::reopened::children;
 use crate::retries;
@@ -102,7 +103,7 @@ pub fn missing_outputs(state: &State) -> Vec<NodeId> {
 }
 
 fn lacks_outputs(node: &Node) -> bool {
-    let code = node.outputs.as_deref().and_then(|outputs| outputs.exit_code);
+    let code = node.outputs.as_ref().and_then(Kept::exit_code);
     node.attempt().is_some() && node.phase == Phase::Error && code == Some(0)
 }
 

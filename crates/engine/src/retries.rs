@@ -3,9 +3,10 @@
 
 use crate::draft::Draft;
 use crate::invoke::{self, Call};
+use crate::kept::Kept;
 use crate::leaf;
 use crate::retry::{self, Decision};
-use crate::scope::{Strictness, resolve};
+use crate::scope::{Called, Strictness, resolve};
 use crate::sites;
 use crate::state::{Body, State};
 use alloc::boxed::Box;
@@ -44,7 +45,7 @@ pub(crate) fn try_again(draft: &mut Draft<'_>, id: NodeId) {
     };
     let inputs = (*node.inputs).clone();
     let checked = state.template_of(id).map_or(Ok(()), |template| {
-        let mut scope = leaf::scope(state, template, &*call.name, &inputs);
+        let mut scope = leaf::scope(state, template, Called::Name(&call.name), &inputs);
         scope.locals.extend(leaf::retry_locals(state, id, n));
         leaf::check(template, &scope)
     });
@@ -102,12 +103,12 @@ fn decide(state: &State, id: NodeId, situation: &retry::Situation<'_>) -> Result
     let Some((template, strategy)) = state.template_of(id).and_then(|t| Some((t, t.retry.as_ref()?))) else {
         return Ok(Decision::Stop { phase: situation.last.phase, message: situation.last.message.into() });
     };
-    let scope = leaf::scope(state, template, state.name(id), &node.inputs);
+    let scope = leaf::scope(state, template, Called::Node(id), &node.inputs);
     retry::decide(strategy, situation, &|text| resolve(text, &scope, Strictness::Lenient))
 }
 
 fn outputs_of(state: &State, id: NodeId) -> Outputs {
-    state.node(id).outputs.as_deref().cloned().unwrap_or_default()
+    state.node(id).outputs.as_ref().map(Kept::whole).unwrap_or_default()
 }
 
 fn end(draft: &mut Draft<'_>, node: NodeId, phase: Phase, message: String, outputs: Outputs) {

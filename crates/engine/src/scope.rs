@@ -14,7 +14,7 @@ use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use expr::Value;
-use model::node::{Inputs, NamedArtifact, Outputs};
+use model::node::{Inputs, NamedArtifact};
 use model::plan::{Body as PlanBody, OutputSource, Template};
 use model::{NodeId, NodeKind, Phase, Text};
 
@@ -31,6 +31,15 @@ pub(crate) enum Reach {
     All,
 }
 
+/// How the node is called in which a text stands. The name of one that is there is made when somebody asks for it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Called<'a> {
+    Nothing,
+    Node(NodeId),
+    /// One that is to be.
+    Name(&'a str),
+}
+
 pub(crate) struct Scope<'a> {
     pub state: &'a State,
     /// The steps or DAG node whose call sites are the siblings.
@@ -39,7 +48,7 @@ pub(crate) struct Scope<'a> {
     pub inputs: Option<&'a Inputs>,
     pub item: Option<&'a Item>,
     /// `node.name`.
-    pub name: Option<Cow<'a, str>>,
+    pub name: Called<'a>,
     /// The leaf's template, for `pod.name` and the paths of its outputs.
     pub leaf: Option<&'a Template>,
     /// Further names, with their values.
@@ -69,7 +78,7 @@ impl<'a> Scope<'a> {
             reach: Reach::Nothing,
             inputs: None,
             item: None,
-            name: None,
+            name: Called::Nothing,
             leaf: None,
             locals: Vec::new(),
             marks: false,
@@ -85,7 +94,7 @@ impl<'a> Scope<'a> {
             reach,
             inputs: Some(&node.inputs),
             item,
-            name: Some(state.name(boundary)),
+            name: Called::Node(boundary),
             ..Self::global(state)
         }
     }
@@ -170,18 +179,20 @@ impl<'a> Scope<'a> {
 
     fn output(&self, id: NodeId, field: &str) -> Option<Value> {
         let node = self.state.node(id);
-        let outputs = node.outputs.as_deref();
+        let outputs = node.outputs.as_ref();
         let there = match field {
-            "exitCode" => outputs?.exit_code.map(|code| code.to_string()),
-            "outputs.result" => outputs.and_then(|o| o.result.clone()),
-            "outputs.parameters" => return outputs.map(|o| Value::str(globals::json_parameters(&o.parameters))),
+            "exitCode" => outputs?.exit_code().map(|code| code.to_string()),
+            "outputs.result" => outputs.and_then(|o| o.result().map(String::from)),
+            "outputs.parameters" => {
+                return outputs.map(|o| Value::str(globals::json_parameters(&o.whole().parameters)));
+            }
             _ => field.strip_prefix("outputs.parameters.").and_then(|name| outputs?.parameter(name).map(String::from)),
         };
         if let Some(text) = there {
             return Some(Value::str(text));
         }
         if let Some(name) = field.strip_prefix("outputs.artifacts.") {
-            let found = outputs.and_then(|o| o.artifacts.iter().find(|a| a.name == name));
+            let found = outputs.and_then(|o| o.artifacts().iter().find(|a| a.name == name));
             return found
                 .map(|a| a.artifact.as_ref().map_or(Value::Null, |_| marker(id, name)))
                 .or_else(|| self.absent(id, field));
@@ -208,13 +219,8 @@ impl<'a> Scope<'a> {
     }
 
     fn loop_field(&self, children: &[NodeId], field: &str) -> Option<Value> {
-        let outputs: Vec<Arc<Outputs>> = children
-            .iter()
-            .map(|id| self.state.node(*id))
-            .filter(|node| node.phase == Phase::Succeeded)
-            .filter_map(|node| node.outputs.clone())
-            .collect();
-        let each = || outputs.iter().map(AsRef::as_ref);
+        let succeeded = || children.iter().map(|id| self.state.node(*id)).filter(|node| node.phase == Phase::Succeeded);
+        let each = || succeeded().filter_map(|node| node.outputs.as_ref());
         match field {
             "outputs.result" => aggregate::result(each()).ok().map(Value::str),
             "outputs.parameters" => Some(Value::str(aggregate::parameters(each()))),
@@ -231,7 +237,7 @@ impl<'a> Scope<'a> {
             let Some(name) = name.strip_suffix(".outputs.result") else { continue };
             if let Some(Sibling::Loop(_, children)) = self.sibling(name) {
                 let succeeded = children.iter().map(|id| self.state.node(*id)).filter(|n| n.phase == Phase::Succeeded);
-                if let Err(reason) = aggregate::result(succeeded.filter_map(|n| n.outputs.as_deref())) {
+                if let Err(reason) = aggregate::result(succeeded.filter_map(|n| n.outputs.as_ref())) {
                     return Some(reason);
                 }
             }
@@ -252,16 +258,8 @@ impl<'a> Scope<'a> {
         if let Some((prefix, id)) = &self.handed_out
             && let Some(name) = key.strip_prefix(prefix.as_str())
         {
-            return self
-                .state
-                .node(*id)
-                .outputs
-                .as_deref()?
-                .artifacts
-                .iter()
-                .find(|a| a.name == name)
-                .cloned()
-                .map(Some);
+            let outputs = self.state.node(*id).outputs.as_ref()?;
+            return outputs.artifacts().iter().find(|a| a.name == name).cloned().map(Some);
         }
         let rest = key.strip_prefix(self.siblings_prefix())?.strip_prefix('.')?;
         let (name, field) = rest.split_once('.')?;
@@ -283,17 +281,24 @@ impl<'a> Scope<'a> {
         }
         let (id, name) = mark.split_once('/')?;
         let node = self.state.nodes.get(id.parse::<usize>().ok()?)?;
-        node.outputs.as_deref()?.artifacts.iter().find(|a| a.name == name).cloned()
+        node.outputs.as_ref()?.artifacts().iter().find(|a| a.name == name).cloned()
+    }
+
+    fn node_name(&self) -> Option<Cow<'_, str>> {
+        match self.name {
+            Called::Nothing => None,
+            Called::Node(id) => Some(self.state.name(id)),
+            Called::Name(name) => Some(Cow::Borrowed(name)),
+        }
     }
 
     /// What a text may say of the node that it stands in.
     fn own(&self, key: &str) -> Option<Value> {
         match key {
-            "node.name" => Some(Value::str(self.name.as_deref()?)),
+            "node.name" => self.node_name().map(|name| Value::str(&*name)),
             "pod.name" => {
-                let name = self.name.as_deref()?;
                 let run = &self.state.record().name;
-                Some(Value::str(model::ids::argo_pod_name(run, name, &self.leaf?.name)))
+                Some(Value::str(model::ids::argo_pod_name(run, &self.node_name()?, &self.leaf?.name)))
             }
             _ => output_paths(self.leaf?).into_iter().find_map(|(name, value)| (name == key).then_some(value)),
         }
@@ -350,10 +355,10 @@ impl<'a> Scope<'a> {
             None => return Vec::new(),
         };
         let nodes = || ids.iter().map(|id| self.state.node(*id));
-        let outputs = nodes().filter_map(|node| node.outputs.as_deref());
+        let outputs = nodes().filter_map(|node| node.outputs.as_ref());
         fields.extend(aggregate::parameter_names(outputs.clone()).iter().map(|n| format!("outputs.parameters.{n}")));
         if self.marks {
-            fields.extend(outputs.flat_map(|o| &o.artifacts).map(|a| format!("outputs.artifacts.{}", a.name)));
+            fields.extend(outputs.flat_map(|o| o.artifacts()).map(|a| format!("outputs.artifacts.{}", a.name)));
         }
         for node in nodes().filter(|node| matches!(node.phase, Phase::Skipped | Phase::Omitted)) {
             let Some(template) = node.template.map(|t| self.state.plan().template(t)) else { continue };
@@ -508,8 +513,8 @@ pub(crate) fn evaluate(source: &str, scope: &Scope<'_>) -> Result<Value, String>
 
 /// Evaluates a `fromExpression`: the artifact that it chooses, if any.
 pub(crate) fn evaluate_artifact(source: &str, scope: &Scope<'_>) -> Result<Option<NamedArtifact>, String> {
-    let (locals, name, handed_out) = (scope.locals.clone(), scope.name.clone(), scope.handed_out.clone());
-    let marked = Scope { marks: true, locals, name, handed_out, ..*scope };
+    let (locals, handed_out) = (scope.locals.clone(), scope.handed_out.clone());
+    let marked = Scope { marks: true, locals, handed_out, ..*scope };
     evaluate(source, &marked).map(|value| marked.marked(&value))
 }
 

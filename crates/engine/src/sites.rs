@@ -39,7 +39,7 @@ impl Due<'_> {
     /// The child's own name: the task's, with index and label of its item.
     pub fn display_name(&self) -> String {
         match (&self.item, self.site.item) {
-            (Some(item), Some(index)) => loops::child_name(&self.task.name, index, item),
+            (Some(item), Some(index)) => loops::child_name(&self.task.name, index, &item.label),
             _ => self.task.name.clone(),
         }
     }
@@ -47,7 +47,7 @@ impl Due<'_> {
     pub fn call(&self, template: Option<TemplateId>) -> Call {
         let display_name = self.display_name();
         Call {
-            name: format!("{}.{display_name}", self.prefix),
+            name: [&*self.prefix, ".", &display_name].concat(),
             display_name,
             template,
             boundary: Some(self.boundary),

@@ -2,6 +2,7 @@
 //! It must never be changed but by `evolve`, and never be stored.
 
 use crate::graph::Graph;
+use crate::kept::Kept;
 use crate::loops;
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
@@ -101,7 +102,7 @@ pub struct Node {
     pub place: Placement,
     pub site: Option<Site>,
     pub inputs: Arc<Inputs>,
-    pub outputs: Option<Arc<Outputs>>,
+    pub outputs: Option<Kept>,
     pub retried: bool,
     /// Invoked by a hook.
     pub hooked: bool,
@@ -230,7 +231,7 @@ impl State {
             Some(names) => Cow::Borrowed(&names.name),
             None => {
                 let names = self.names_of_item(node.boundary, &node.place, node.site);
-                names.map_or(Cow::Borrowed(""), |(prefix, own)| Cow::Owned(format!("{prefix}.{own}")))
+                names.map_or(Cow::Borrowed(""), |(prefix, own)| Cow::Owned([&*prefix, ".", &own].concat()))
             }
         }
     }
@@ -269,8 +270,8 @@ impl State {
             _ => return None,
         };
         let (items, index) = (group.items.as_deref()?, site.item?);
-        let item = (index < items.len()).then(|| loops::item(items, index))?;
-        let display_name = loops::child_name(&self.task(boundary, site)?.name, index, &item);
+        let label = (index < items.len()).then(|| loops::label(items, index))?;
+        let display_name = loops::child_name(&self.task(boundary, site)?.name, index, &label);
         Some((prefix, display_name))
     }
 

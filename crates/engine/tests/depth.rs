@@ -188,10 +188,8 @@ fn a_value_comes_up_through_five_thousand_levels() {
         outcome
     });
     assert_eq!(run.judge(), RunPhase::Succeeded);
-    let Some(Event::RunEnded { outputs, .. }) = run.log.last().map(|recorded| &recorded.event) else {
-        panic!("an end")
-    };
-    assert_eq!(outputs.parameter("o"), Some("value 5000"));
+    let Some(Event::RunEnded(end)) = run.log.last().map(|recorded| &recorded.event) else { panic!("an end") };
+    assert_eq!(end.outputs.parameter("o"), Some("value 5000"));
 }
 
 #[test]

@@ -72,7 +72,8 @@ impl Home {
     /// Makes private what holds data of runs, though the home may be one that others can read. Best effort: what is not ours stays
     /// as it is.
     pub fn make_private(&self) {
-        let dirs = ["artifacts", "attempts", "attempts.trash", "kept", "logs", "outcomes", "variables"];
+        let dirs =
+            ["artifacts", "attempts", "attempts.trash", "kept", "logs", "outcomes", "variables", "volumes", "claims"];
         for dir in dirs.map(|name| self.root.join(name)) {
             let _ = make_private_dir(&dir);
             close(&dir, 0o700);
@@ -111,6 +112,16 @@ impl Home {
     /// The attempt's own directory.
     pub fn scratch(&self, key: &AttemptKey) -> PathBuf {
         self.attempts().join(safe_name(&key.run.0)).join(format!("{}-{}", key.node.0, key.n))
+    }
+
+    /// Volumes that the attempts of a run share.
+    pub fn volumes(&self, run: &model::RunId) -> PathBuf {
+        self.root.join("volumes").join(safe_name(&run.0))
+    }
+
+    /// Volumes that the runs of the home share.
+    pub(crate) fn claims(&self) -> PathBuf {
+        self.root.join("claims")
     }
 
     /// What attempts wrote and nobody declared.

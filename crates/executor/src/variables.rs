@@ -73,6 +73,41 @@ pub fn own(profile: Profile) -> Own {
     own
 }
 
+/// How the names begin under which Secrets travel along; no variable of a shell can be called so.
+const SECRET: &str = "=secret=";
+
+/// Adds the Secrets of the documents: name, key, value.
+pub fn add_secret(variables: &mut Variables, name: &str, key: &str, value: &str) {
+    variables.0.push((format!("{SECRET}{name}/{key}"), value.to_owned()));
+}
+
+/// Those of the run stay where the environment is replaced.
+pub fn take_secrets(variables: &mut Variables, from: &Variables) {
+    variables.0.extend(from.0.iter().filter(|(name, _)| is_secret(name)).cloned());
+}
+
+pub(crate) fn is_secret(name: &str) -> bool {
+    name.starts_with(SECRET)
+}
+
+/// Keys and values of a Secret.
+pub(crate) fn secrets<'a>(variables: &'a Variables, name: &str) -> impl Iterator<Item = (&'a str, &'a str)> {
+    let prefix = format!("{SECRET}{name}/");
+    variables.0.iter().filter_map(move |(name, value)| Some((name.strip_prefix(prefix.as_str())?, value.as_str())))
+}
+
+pub(crate) fn secret<'a>(variables: &'a Variables, name: &str, key: &str) -> Option<&'a str> {
+    secrets(variables, name).find(|(known, _)| *known == key).map(|(_, value)| value)
+}
+
+/// What is kept for a run.
+///
+/// # Errors
+/// It is not there, or cannot be read.
+pub fn kept(home: &Home, run: &RunId) -> io::Result<Variables> {
+    Ok(serde_json::from_slice(&fs::read(home.variables(run))?)?)
+}
+
 /// Whether tasks in a sandbox get the variable.
 pub(crate) fn is_passed(name: &str) -> bool {
     PASSED.contains(&name)

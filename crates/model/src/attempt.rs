@@ -4,6 +4,7 @@
 use crate::artifact::{ArtifactRef, Digest};
 use crate::ids::AttemptKey;
 use crate::node::{NamedArtifact, Parameter};
+use crate::plan::{SecretKey, VolumeSource};
 use crate::time::Time;
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -28,6 +29,9 @@ pub struct Launch {
     /// `None`: the source snapshot under `standard`, the user's own directory under `trusted`.
     pub working_dir: Option<String>,
     pub env: Vec<(String, String)>,
+    /// Variables whose values are Secrets': opened when the attempt is staged, and masked in what it prints.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<(String, SecretKey)>,
     pub mounts: Vec<Mount>,
     pub inputs: Vec<InputFile>,
     pub outputs: Wanted,
@@ -38,6 +42,9 @@ pub struct Launch {
     pub gpus: Vec<u32>,
     /// Wall-clock seconds that the process may run (`activeDeadlineSeconds`); less than the node's age where `timeout` counts.
     pub deadline_s: Option<i64>,
+    /// What is left of the template's `timeout`, to which the wait for a start belongs: counted from this launch.
+    #[serde(default)]
+    pub timeout_s: Option<i64>,
     pub grace_s: u32,
     pub python_requirements: Vec<String>,
     pub profile: Profile,
@@ -60,13 +67,15 @@ pub enum Profile {
     Strict,
 }
 
-/// An empty directory of this attempt.
+/// A volume.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mount {
     pub volume: String,
     pub path: String,
     pub sub_path: String,
     pub read_only: bool,
+    #[serde(default, skip_serializing_if = "VolumeSource::is_empty_dir")]
+    pub source: VolumeSource,
 }
 
 /// An input artifact to lay at `path` before the start.

@@ -76,11 +76,14 @@ pub enum Event {
     RunReopened(Box<RunReopened>),
     /// A dynamic node's call; the child is the node that the next `NodeAdded` with this call adds.
     CallAdded(Box<CallAdded>),
-    RunEnded {
-        phase: RunPhase,
-        message: String,
-        outputs: Outputs,
-    },
+    RunEnded(Box<RunEnded>),
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunEnded {
+    pub phase: RunPhase,
+    pub message: String,
+    pub outputs: Outputs,
 }
 
 /// What becomes of the nodes of a run that goes on after its end. Those that are not named keep what they came to.
@@ -239,7 +242,7 @@ impl Event {
             Self::RunResumed { .. } => "RunResumed",
             Self::RunReopened(_) => "RunReopened",
             Self::CallAdded(_) => "CallAdded",
-            Self::RunEnded { .. } => "RunEnded",
+            Self::RunEnded(_) => "RunEnded",
         }
     }
 }

@@ -36,6 +36,9 @@ pub struct Plan {
     /// `spec.hooks` and `spec.onExit`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hooks: Vec<Hook>,
+    /// ConfigMaps that inputs of templates refer to: name, key, value.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub config_maps: BTreeMap<String, BTreeMap<String, String>>,
     /// The workflow consists of a `workflowTemplateRef`: Argo's status leaves its own name out of `templateScope` then.
     #[serde(default)]
     pub by_reference: bool,
@@ -153,15 +156,62 @@ pub struct Leaf {
 pub struct EnvVar {
     pub name: Text,
     pub value: Text,
+    /// The value is data: its tags are none.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub literal: bool,
+    /// The value is a Secret's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<SecretKey>,
 }
 
-/// An emptyDir (of the template or the workflow) mounted into a leaf.
+/// A key of a Secret; "": all of its keys, each a variable of its own, whose name begins with the variable's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretKey {
+    pub name: String,
+    pub key: String,
+    pub optional: bool,
+}
+
+/// A key of a ConfigMap, perhaps behind tags.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyRef {
+    pub name: Text,
+    pub key: Text,
+    pub optional: bool,
+}
+
+/// What lies in a mounted volume.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum VolumeSource {
+    /// An empty directory of the attempt.
+    #[default]
+    EmptyDir,
+    /// A directory of the run (`volumeClaimTemplates`).
+    Run,
+    /// A directory of the home, by the name of its claim; perhaps behind tags.
+    Home(String),
+    /// Files with these contents (a ConfigMap).
+    Files(BTreeMap<String, String>),
+    /// Keys of a Secret as files: all of them, or (key, file).
+    Secret { name: String, items: Vec<(String, String)>, optional: bool },
+}
+
+impl VolumeSource {
+    pub fn is_empty_dir(&self) -> bool {
+        *self == Self::EmptyDir
+    }
+}
+
+/// A volume (of the template or the workflow) mounted into a leaf.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VolumeMount {
     pub volume: String,
     pub path: Text,
     pub sub_path: Text,
     pub read_only: bool,
+    #[serde(default, skip_serializing_if = "VolumeSource::is_empty_dir")]
+    pub source: VolumeSource,
 }
 
 /// Requests admit, limits are enforced. Amounts as written (Kubernetes quantities), perhaps behind tags.
@@ -274,6 +324,9 @@ pub struct Parameter {
     pub default: Option<Text>,
     /// `valueFrom.expression` (an expr without braces).
     pub expression: Option<String>,
+    /// `valueFrom.configMapKeyRef`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_map: Option<KeyRef>,
     /// `enum`: values that are admitted; empty for any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allowed: Vec<String>,

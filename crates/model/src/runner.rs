@@ -86,6 +86,9 @@ pub struct Spawn {
     pub waits: bool,
     /// Counted from its start.
     pub deadline_s: Option<i64>,
+    /// Counted from this frame: whoever waits loses it.
+    #[serde(default)]
+    pub timeout_s: Option<i64>,
     pub grace_s: u32,
     pub log_bytes_max: u64,
     /// Texts that must not appear in the log.

@@ -31,6 +31,7 @@ impl Plans {
             active_deadline_s: None,
             shutdown: None,
             hooks: Vec::new(),
+            config_maps: Default::default(),
             by_reference: false,
             priority: 0,
             service_account: String::new(),

@@ -68,7 +68,7 @@ pub fn check_over(log: &[Recorded]) -> Vec<Violation> {
             Event::AttemptEnded(ended) => {
                 open.remove(&(ended.node.0, ended.n));
             }
-            Event::RunEnded { .. } => over = true,
+            Event::RunEnded(_) => over = true,
             _ => {}
         }
     }

@@ -362,7 +362,7 @@ pub(crate) fn event_line(event: &Event) -> String {
         Event::RetryDelayed { node, until, .. } => format!("RetryDelayed {} until {}", node.0, until.0),
         Event::CallAdded(call) => format!("CallAdded {}.{}({})", call.parent.0, call.name, call.counter),
         Event::ShutdownRequested { strategy, .. } => format!("ShutdownRequested {}", strategy.as_str()),
-        Event::RunEnded { phase, message, .. } => format!("RunEnded {} {message}", phase.as_str()),
+        Event::RunEnded(end) => format!("RunEnded {} {}", end.phase.as_str(), end.message),
         other => other.kind().to_string(),
     }
 }

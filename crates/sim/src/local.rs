@@ -339,6 +339,7 @@ fn spawn(launch: &Launch) -> Spawn {
         limits: Amounts::default(),
         waits: false,
         deadline_s: launch.deadline_s,
+        timeout_s: launch.timeout_s,
         grace_s: launch.grace_s,
         log_bytes_max: 1,
         masked: Vec::new(),

@@ -84,7 +84,7 @@ impl World {
 
     pub(crate) fn watch_kill(&mut self, key: &AttemptKey, why: KillReason) {
         let of_run = |event: &Event| match event {
-            Event::ShutdownRequested { .. } | Event::DeadlineExceeded | Event::RunEnded { .. } => true,
+            Event::ShutdownRequested { .. } | Event::DeadlineExceeded | Event::RunEnded(_) => true,
             Event::NodeEnded(ended) => ended.node == key.node,
             Event::AttemptEnded(ended) => ended.node == key.node && ended.n == key.n,
             _ => false,

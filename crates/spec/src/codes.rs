@@ -56,6 +56,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("E0612", "a resource that a pod does not have"),
     ("E0613", "a malformed containerSet"),
     ("E0614", "a malformed metric"),
+    ("E0615", "a ConfigMap or Secret, or a key of one, that is not there"),
     ("E0701", "a missing or wandering artifact path"),
     ("E0702", "an artifact where none can be"),
     ("E0703", "an output without exactly one fitting source"),

@@ -47,6 +47,8 @@ pub struct Compiled {
     pub plans: Vec<model::Plan>,
     /// Every document of a known kind.
     pub documents: Vec<DocumentInfo>,
+    /// The Secrets among the documents: name, key, value. No plan has them.
+    pub secrets: BTreeMap<String, BTreeMap<String, String>>,
     /// All faults and remarks, by file and place.
     pub diagnostics: Vec<Diagnostic>,
 }

@@ -161,10 +161,10 @@ impl History {
             Event::DeadlineExceeded => self.deadline_exceeded = true,
             Event::RunReopened(event) => self.reopened(event),
             Event::RunResumed { .. } | Event::CallAdded(_) | Event::Slept { .. } => {}
-            Event::RunEnded { phase, message, outputs } => {
-                self.phase = Some(*phase);
-                self.message.clone_from(message);
-                self.outputs = outputs.clone();
+            Event::RunEnded(ended) => {
+                self.phase = Some(ended.phase);
+                self.message.clone_from(&ended.message);
+                self.outputs = ended.outputs.clone();
                 self.ended_at = Some(at);
             }
         }

@@ -121,9 +121,9 @@ impl RunRow {
                 self.leaves -= event.reset.iter().filter(is_leaf).count() as u32;
             }
             Event::ShutdownRequested { .. } => self.cancelled = true,
-            Event::RunEnded { phase, message, .. } => {
-                self.phase = Some(*phase);
-                self.message.clone_from(message);
+            Event::RunEnded(ended) => {
+                self.phase = Some(ended.phase);
+                self.message.clone_from(&ended.message);
                 self.ended_at = Some(recorded.at);
             }
             _ => {}
@@ -199,7 +199,7 @@ pub fn refs(run: &RunId, recorded: &Recorded) -> Vec<RowChange> {
 mod tests {
     use super::*;
     use alloc::boxed::Box;
-    use model::event::AttemptEnded;
+    use model::event::{AttemptEnded, RunEnded};
     use model::input::Epoch;
     use model::{Exit, NodeId, Outputs, Usage};
 
@@ -212,11 +212,11 @@ mod tests {
         };
         let (node, n) = (NodeId(3), 1);
         assert!(apply(Event::AttemptStarted { node, n, epoch: Epoch("e".into()), gpus: Vec::new() }));
-        assert!(apply(Event::RunEnded {
+        assert!(apply(Event::RunEnded(Box::new(RunEnded {
             phase: RunPhase::Failed,
             message: String::new(),
             outputs: Outputs::default()
-        }));
+        }))));
         // One that was never started has no place in this.
         let ended = |n| {
             let exit = Exit::Cancelled;

@@ -57,7 +57,7 @@ fn end(place: &Place, run: &RunLine) -> Result<(), Fault> {
     client.watch(&run.id, 0)?;
     while let Some(reply) = client.hear()? {
         if let Reply::Events { events, .. } = reply
-            && events.iter().any(|recorded| matches!(recorded.event, model::Event::RunEnded { .. }))
+            && events.iter().any(|recorded| matches!(recorded.event, model::Event::RunEnded(_)))
         {
             return Ok(());
         }

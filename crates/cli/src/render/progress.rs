@@ -214,13 +214,13 @@ fn told(history: &History, recorded: &Recorded) -> Option<String> {
             Some(format!("{} {} requested by {by}", history.name(), strategy.as_str()))
         }
         Event::RunResumed { by } => Some(format!("{} resumed by {by}", history.name())),
-        Event::RunEnded { phase, message, .. } => {
+        Event::RunEnded(end) => {
             let spent = history
                 .started_at
                 .map_or(String::new(), |started| format!(" {}", duration(recorded.at.since_us(started))));
-            let message = Names::of(history).tell(message);
+            let message = Names::of(history).tell(&end.message);
             let message = in_brackets(&message);
-            Some(format!("{} {}{spent}{message}", history.name(), phase.as_str()))
+            Some(format!("{} {}{spent}{message}", history.name(), end.phase.as_str()))
         }
         _ => None,
     }

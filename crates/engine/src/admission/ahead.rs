@@ -44,12 +44,17 @@ impl Admission {
     /// Those that now have what was promised to them.
     pub fn promote(&mut self) -> Vec<AttemptKey> {
         let mut promoted = Vec::new();
-        while let Some((key, part)) = self.ahead.front()
-            && self.has_room(&key.run, part)
-            && let Some((key, part)) = self.ahead.pop_front()
-        {
-            self.put(key.clone(), Placed { part, gpus: Vec::new() });
-            promoted.push(key);
+        // One that does not fit, or whose run has as many as it may, holds up none behind it: there are few, and all of them go first.
+        let mut at = 0;
+        while let Some((key, part)) = self.ahead.get(at) {
+            if self.has_room(&key.run, part)
+                && let Some((key, part)) = self.ahead.remove(at)
+            {
+                self.put(key.clone(), Placed { part, gpus: Vec::new() });
+                promoted.push(key);
+            } else {
+                at += 1;
+            }
         }
         promoted
     }

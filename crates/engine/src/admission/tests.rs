@@ -404,6 +404,25 @@ fn of_attempts_that_were_started_before_no_more_have_places_than_there_are() {
     assert_eq!(admission.promote(), [of("a", 3).key]);
 }
 
+#[test]
+fn one_that_was_started_before_and_has_no_room_holds_up_none_behind_it() {
+    use super::Settled::{Ahead, Placed};
+    let mut admission = machine(2, 0);
+    let settle = |admission: &mut Admission, place: &Place| admission.settle(&place.key, &place.requests, &[]);
+    admission.set_jobs(&RunId("b".into()), Some(1));
+    let wide = cpus("a", 3, 2);
+    let places = [of("a", 1), of("b", 2), wide, of("b", 4), of("c", 5)];
+    assert_eq!(places.each_ref().map(|place| settle(&mut admission, place)), [Placed, Placed, Ahead, Ahead, Ahead]);
+    admission.release(&of("a", 1).key);
+    // The first wants two cpus, and the run of the second has what it may.
+    assert_eq!(admission.promote(), [of("c", 5).key]);
+    admission.release(&of("c", 5).key);
+    admission.release(&of("b", 2).key);
+    assert_eq!(admission.promote(), [places[2].key.clone()]);
+    admission.release(&places[2].key);
+    assert_eq!(admission.promote(), [of("b", 4).key]);
+}
+
 fn promised(admission: &mut Admission, many: usize) -> Vec<AttemptKey> {
     let mut promised = Vec::new();
     while admission.promised() < many

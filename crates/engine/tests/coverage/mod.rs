@@ -272,7 +272,7 @@ fn run_state(log: &[Recorded]) -> &'static str {
     let again = log.iter().rposition(|recorded| matches!(recorded.event, Event::RunReopened(_)));
     let log = &log[again.unwrap_or(0)..];
     let any = |of: fn(&Event) -> bool| log.iter().any(|recorded| of(&recorded.event));
-    if any(|event| matches!(event, Event::RunEnded { .. })) {
+    if any(|event| matches!(event, Event::RunEnded(_))) {
         "ended"
     } else if any(|event| matches!(event, Event::ShutdownRequested { .. } | Event::DeadlineExceeded)) {
         "stopping"
@@ -301,7 +301,7 @@ fn subject(event: &Event) -> Option<NodeId> {
         | Event::Slept { .. }
         | Event::RunResumed { .. }
         | Event::RunReopened(_)
-        | Event::RunEnded { .. } => None,
+        | Event::RunEnded(_) => None,
     }
 }
 

@@ -31,7 +31,7 @@ pub fn brief(run: &Run) -> Vec<String> {
 fn head(run: &Run) -> String {
     let again = run.log.iter().rposition(|recorded| matches!(recorded.event, Event::RunReopened(_))).unwrap_or(0);
     let ended = run.log[again..].iter().find_map(|recorded| match &recorded.event {
-        Event::RunEnded { phase, message, outputs } => Some((phase, message, outputs)),
+        Event::RunEnded(end) => Some((end.phase, &end.message, &end.outputs)),
         _ => None,
     });
     match (ended, run.state.phase()) {
@@ -51,7 +51,7 @@ fn line(name: &str, node: &Node) -> String {
     if !inputs.is_empty() {
         let _ = write!(line, " in{inputs}");
     }
-    line + &node.outputs.as_deref().map(given_out).unwrap_or_default()
+    line + &node.outputs.as_ref().map(|kept| given_out(&kept.whole())).unwrap_or_default()
 }
 
 fn given_out(outputs: &Outputs) -> String {
@@ -152,6 +152,9 @@ pub fn launch(launch: &model::Launch) -> String {
     launch.env.iter().for_each(|(name, value)| {
         let _ = write!(line, " {name}={}", bare(value));
     });
+    for (name, secret) in &launch.secrets {
+        let _ = write!(line, " {name}<secret:{}/{}", secret.name, secret.key);
+    }
     for input in &launch.inputs {
         let below = if input.sub_path.is_empty() { String::new() } else { format!("/{}", input.sub_path) };
         let _ = write!(line, " {}<{}{below}", input.path, bare(&format!("{:?}", input.artifact.content)));

@@ -262,6 +262,7 @@ mod tests {
 
     fn launch() -> Launch {
         Launch {
+            secrets: Vec::new(),
             key: AttemptKey { run: RunId("r".into()), node: NodeId(1), n: 0 },
             run_name: "r".into(),
             node_name: "r".into(),
@@ -279,6 +280,7 @@ mod tests {
             limits: Amounts::default(),
             gpus: Vec::new(),
             deadline_s: None,
+            timeout_s: None,
             grace_s: 1,
             python_requirements: Vec::new(),
             profile: Profile::Trusted,

@@ -4,7 +4,8 @@
 
 use crate::home::Home;
 use crate::runner::layers::{self, INSIDE};
-use model::attempt::{Launch, Profile};
+use model::attempt::{Launch, Mount, Profile};
+use model::plan::VolumeSource;
 use model::runner::{Bind, BindKind};
 use model::{AttemptKey, Content};
 use std::path::{Component, Path, PathBuf};
@@ -108,7 +109,7 @@ impl Site {
             self.fixed_binds(launch, environment, &mut layout.binds);
         }
         for mount in &launch.mounts {
-            let from = layout.scratch.join("volumes").join(crate::home::safe_name(&mount.volume));
+            let from = self.volume(launch, mount, &layout.scratch);
             let from = from.join(relative(&mount.sub_path));
             let how = if mount.read_only { BindKind::ReadOnly } else { BindKind::Writable };
             layout.empty.push(from.clone());
@@ -134,6 +135,15 @@ impl Site {
             }
         }
         layout
+    }
+
+    /// Where the volume of a mount lies: with the attempt, with its run, or with the home.
+    pub fn volume(&self, launch: &Launch, mount: &Mount, scratch: &Path) -> PathBuf {
+        match &mount.source {
+            VolumeSource::Run => self.home.volumes(&launch.key.run).join(crate::home::safe_name(&mount.volume)),
+            VolumeSource::Home(claim) => self.home.claims().join(crate::home::safe_name(claim)),
+            _ => scratch.join("volumes").join(crate::home::safe_name(&mount.volume)),
+        }
     }
 
     /// Whether what is meant of a tree is a directory: a file cannot be the lower layer of an overlay.

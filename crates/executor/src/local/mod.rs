@@ -4,6 +4,7 @@
 pub(crate) mod command;
 pub(crate) mod layout;
 pub(crate) mod scratch;
+mod secrets;
 pub(crate) mod view;
 
 mod collect;
@@ -36,7 +37,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Threads that stage and collect. Hashing a large output must not hold up the others.
 const WORKERS: usize = 4;
@@ -102,6 +103,7 @@ struct Attempt {
     launch: Arc<Launch>,
     epoch: Epoch,
     at: Progressed,
+    came: Instant,
     /// It has no place yet.
     waits: bool,
     /// It may have files of its own, which are removed when it is acknowledged.
@@ -303,7 +305,8 @@ impl Inner {
         if launch.collects.is_some() {
             // It needs neither a runner nor its place, and may as well be done at once.
             let at = Progressed::Collecting;
-            let attempt = Attempt { launch: Arc::new(launch), epoch, at, waits: false, litter: false };
+            let came = Instant::now();
+            let attempt = Attempt { launch: Arc::new(launch), epoch, at, came, waits: false, litter: false };
             state.attempts.insert(key.clone(), attempt);
             return self.job(Job::CollectAgain(key));
         }
@@ -325,7 +328,9 @@ impl Inner {
         let at = self.takes_turn(&mut state, &launch, known, waits);
         let held = matches!(at, Progressed::Held);
         let quick = self.is_quick(&launch);
-        state.attempts.insert(key.clone(), Attempt { launch: Arc::new(launch), epoch, at, waits, litter: true });
+        let came = Instant::now();
+        let attempt = Attempt { launch: Arc::new(launch), epoch, at, came, waits, litter: true };
+        state.attempts.insert(key.clone(), attempt);
         if held {
             return;
         }
@@ -424,6 +429,8 @@ impl Inner {
         attempt.at = Progressed::Running;
         attempt.litter = litter;
         spawn.waits = attempt.waits;
+        // It may have waited for its turn.
+        spawn.timeout_s = spawn.timeout_s.map(|s| s - attempt.came.elapsed().as_secs() as i64);
         match &mut state.link {
             Some(link) if link.epoch() == epoch => link.send(&ToRunner::Spawn(Box::new(spawn))),
             // Lost with the runner; told when the next one is there.

@@ -3,6 +3,7 @@
 
 use super::command::{self, Python};
 use super::layout::{COVERS, Layout, Site, is_of_system, outputs};
+use super::secrets::{Secrets, is_secret};
 use crate::environment::interpreter;
 use crate::images::{self, APPLET, Catalogue};
 use crate::machine::Machine;
@@ -60,12 +61,14 @@ impl Stage<'_> {
         // Staged before, by a holder that died before the runner heard of it.
         super::scratch::remove(&layout.scratch);
         layout.empty.iter().try_for_each(|path| make_dir(path))?;
+        let secrets = Secrets::of(launch, &self.variables)?;
+        self.lay_files(launch, &layout)?;
         self.lay_inputs(launch, &layout)?;
         let mut notices = resolved.notices;
         notices.extend(resources::lowered(&launch.template, &launch.requests, self.machine));
         let mut argv = resolved.argv;
         let shims = self.shims(launch, &layout, &argv, resolved.python, &mut notices)?;
-        let env = self.env(launch, &layout, shims.as_deref());
+        let env = self.env(launch, &layout, shims.as_deref(), &secrets);
         self.find_command(launch, &layout, &mut argv, &env, resolved.python)?;
         if let Some(script) = &launch.script {
             argv.push(lay_script(&layout, script)?);
@@ -93,9 +96,10 @@ impl Stage<'_> {
             limits: launch.limits,
             waits: false,
             deadline_s: launch.deadline_s,
+            timeout_s: launch.timeout_s,
             grace_s: launch.grace_s,
             log_bytes_max: LOG_BYTES_MAX,
-            masked: Vec::new(),
+            masked: secrets.values,
         };
         let wanted = &launch.outputs;
         let collects = wanted.result || !wanted.parameters.is_empty() || !wanted.artifacts.is_empty();
@@ -125,6 +129,21 @@ impl Stage<'_> {
         for (index, to) in &layout.copies {
             let input = &launch.inputs[*index];
             lay_copy(&self.site.store, input, to).map_err(|why| format!("input artifact \"{}\": {why}", input.name))?;
+        }
+        Ok(())
+    }
+
+    /// Volumes with contents of their own: ConfigMaps and Secrets.
+    fn lay_files(&self, launch: &Launch, layout: &Layout) -> Result<(), String> {
+        for mount in &launch.mounts {
+            let files = super::secrets::files(mount, &self.variables)?;
+            let folder = self.site.volume(launch, mount, &layout.scratch);
+            for (name, text) in files {
+                let path =
+                    folder.join(name.split('/').filter(|part| !matches!(*part, "" | "." | "..")).collect::<PathBuf>());
+                make_dir(path.parent().unwrap_or(&folder))?;
+                fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+            }
         }
         Ok(())
     }
@@ -183,8 +202,9 @@ impl Stage<'_> {
         Ok(Some(inside))
     }
 
-    fn env(&self, launch: &Launch, layout: &Layout, shims: Option<&str>) -> Vec<(String, String)> {
+    fn env(&self, launch: &Launch, layout: &Layout, shims: Option<&str>, secrets: &Secrets) -> Vec<(String, String)> {
         let passed = self.variables.0.iter().filter(|(name, _)| !layout.sandboxed || is_passed(name));
+        let passed = passed.filter(|(name, _)| !is_secret(name));
         let mut env: BTreeMap<String, String> = passed.cloned().collect();
         env.entry("PATH".into()).or_insert_with(|| DEFAULT_PATH.into());
         let mut set = |name: &str, value: String| env.insert(name.into(), value);
@@ -204,6 +224,7 @@ impl Stage<'_> {
             set(name, value);
         }
         env.extend(launch.env.iter().cloned());
+        env.extend(secrets.env.iter().cloned());
         let environment = self.environment.as_ref().map(|dir| dir.join("bin").to_string_lossy().into_owned());
         for front in shims.map(str::to_string).into_iter().chain(environment) {
             let path = env.get("PATH").map(String::as_str).unwrap_or_default();

@@ -51,8 +51,11 @@ pub enum Output {
 
 #[derive(Clone, Debug)]
 enum Attempt {
-    /// Sent before it had a place.
-    Waiting(Box<Spawn>),
+    /// Sent before it had a place. `timeout_us`: when its `timeout` is over.
+    Waiting {
+        spawn: Box<Spawn>,
+        timeout_us: Option<i64>,
+    },
     Running {
         grace_s: u32,
         deadline_us: Option<i64>,
@@ -192,24 +195,24 @@ impl Machine {
         }
         match self.attempts.get(&key) {
             Some(_) if planted::is(Bug::DoubleSpawn) => {}
-            Some(Attempt::Waiting(_) | Attempt::Running { .. }) => return,
+            Some(Attempt::Waiting { .. } | Attempt::Running { .. }) => return,
             Some(Attempt::Ended { end, .. }) => {
                 out.push(Output::Send(FromRunner::Ended { key, end: end.clone(), next: None }));
                 return;
             }
             None => {}
         }
+        let timeout_us = spawn.timeout_s.map(|s| now.in_seconds(s));
         if spawn.waits {
             self.waiting.push_back(key.clone());
-            self.attempts.insert(key, Attempt::Waiting(spawn));
+            self.attempts.insert(key, Attempt::Waiting { spawn, timeout_us });
         } else {
-            self.run(now, spawn, out);
+            self.run(now, spawn, timeout_us, out);
         }
     }
 
-    fn run(&mut self, now: Now, spawn: Box<Spawn>, out: &mut Vec<Output>) {
-        let deadline_us =
-            spawn.deadline_s.map(|s| now.clock_us.saturating_add(s.max(0).saturating_mul(Time::SECOND_US)));
+    fn run(&mut self, now: Now, spawn: Box<Spawn>, timeout_us: Option<i64>, out: &mut Vec<Output>) {
+        let deadline_us = spawn.deadline_s.map(|s| now.in_seconds(s)).into_iter().chain(timeout_us).min();
         let running = Attempt::Running { grace_s: spawn.grace_s, deadline_us, kill: None };
         self.attempts.insert(spawn.key.clone(), running);
         out.push(Output::StartProcess(spawn));
@@ -219,8 +222,8 @@ impl Machine {
     fn start(&mut self, now: Now, key: &AttemptKey, out: &mut Vec<Output>) {
         let Some(at) = self.waiting.iter().position(|other| other == key) else { return };
         self.waiting.remove(at);
-        if let Some(Attempt::Waiting(spawn)) = self.attempts.remove(key) {
-            self.run(now, spawn, out);
+        if let Some(Attempt::Waiting { spawn, timeout_us }) = self.attempts.remove(key) {
+            self.run(now, spawn, timeout_us, out);
         }
     }
 
@@ -233,7 +236,7 @@ impl Machine {
     fn kill(&mut self, now: Now, key: AttemptKey, grace_s: u32, reason: Exit, out: &mut Vec<Output>) {
         match self.attempts.get_mut(&key) {
             Some(Attempt::Running { kill, .. }) => begin_kill(now, &key, kill, grace_s, reason, out),
-            Some(Attempt::Waiting(_)) => {
+            Some(Attempt::Waiting { .. }) => {
                 self.waiting.retain(|other| *other != key);
                 self.never_started(now, key, reason, out);
             }
@@ -311,12 +314,31 @@ impl Machine {
                 out.push(Output::Signal(key.clone(), Signal::Kill));
             }
         }
+        let is_over = |key: &&AttemptKey| {
+            let due = self.attempts.get(key).and_then(Attempt::timeout_us);
+            due.is_some_and(|due| due <= now.clock_us)
+        };
+        let over: Vec<AttemptKey> = self.waiting.iter().filter(is_over).cloned().collect();
+        self.waiting.retain(|key| !over.contains(key));
+        for key in over {
+            self.never_started(now, key, Exit::Deadline, out);
+        }
+    }
+}
+
+impl Now {
+    fn in_seconds(self, seconds: i64) -> i64 {
+        self.clock_us.saturating_add(seconds.max(0).saturating_mul(Time::SECOND_US))
     }
 }
 
 impl Attempt {
+    fn timeout_us(&self) -> Option<i64> {
+        if let Self::Waiting { timeout_us, .. } = self { *timeout_us } else { None }
+    }
+
     fn next_us(&self) -> Option<i64> {
-        let Self::Running { deadline_us, kill, .. } = self else { return None };
+        let Self::Running { deadline_us, kill, .. } = self else { return self.timeout_us() };
         let hard = kill.as_ref().filter(|kill| !kill.hard_sent).map(|kill| kill.hard_at_us);
         deadline_us.iter().copied().chain(hard).min()
     }

@@ -31,6 +31,7 @@ fn spawn(node: u32, deadline_s: Option<i64>) -> ToRunner {
         limits: Amounts::default(),
         waits: false,
         deadline_s,
+        timeout_s: None,
         grace_s: 5,
         log_bytes_max: 1,
         masked: Vec::new(),
@@ -245,6 +246,30 @@ fn the_deadline_of_one_that_waited_counts_from_its_start() {
     world.exited(1, Exit::Exited(0));
     assert_eq!(world.tick_at(106), []);
     assert_eq!(world.tick_at(107), [Output::Signal(key(2), Signal::Term)]);
+}
+
+/// What is left of `timeout` goes on while it waits.
+#[test]
+fn the_timeout_of_one_that_waits_counts_from_its_launch() {
+    let mut world = World::connected();
+    world.frame(spawn(1, None));
+    for node in [2, 3] {
+        let ToRunner::Spawn(mut spawn) = waiting(node) else { unreachable!("it spawns") };
+        spawn.timeout_s = Some(10);
+        world.frame(ToRunner::Spawn(spawn));
+    }
+    assert_eq!(world.machine.next_tick_us(), Some(10 * Time::SECOND_US));
+    assert_eq!(world.tick_at(6), []);
+    assert_eq!(started(&world.exited(1, Exit::Exited(0))), [2]);
+    assert_eq!(world.tick_at(9), [], "its deadline would be after 13 s");
+    let outputs = world.tick_at(10);
+    assert_eq!(outputs[0], Output::Signal(key(2), Signal::Term));
+    assert!(
+        matches!(&outputs[1..], [Output::Send(FromRunner::Ended { key: other, end, next: None })]
+            if *other == key(3) && end.exit == Exit::Deadline && end.started_at.is_none()),
+        "{outputs:?}"
+    );
+    assert_eq!(started(&world.exited(2, Exit::Signalled(15))), [] as [u32; 0]);
 }
 
 #[test]

@@ -211,6 +211,7 @@ impl World {
     pub fn sh(&mut self, profile: Profile, command: &str) -> Launch {
         self.next += 1;
         Launch {
+            secrets: Vec::new(),
             key: AttemptKey { run: self.run.clone(), node: NodeId(self.next), n: 0 },
             run_name: "test".into(),
             node_name: format!("test.n{}", self.next),
@@ -228,6 +229,7 @@ impl World {
             limits: Amounts::default(),
             gpus: Vec::new(),
             deadline_s: None,
+            timeout_s: None,
             grace_s: 30,
             python_requirements: Vec::new(),
             profile,
@@ -331,7 +333,13 @@ pub fn has_input(launch: &mut Launch, name: &str, path: &str, content: Content) 
 }
 
 pub fn has_volume(launch: &mut Launch, volume: &str, path: &str) {
-    launch.mounts.push(Mount { volume: volume.into(), path: path.into(), sub_path: String::new(), read_only: false });
+    launch.mounts.push(Mount {
+        volume: volume.into(),
+        path: path.into(),
+        sub_path: String::new(),
+        read_only: false,
+        source: Default::default(),
+    });
 }
 
 pub fn artifact<'a>(outcome: &'a Outcome, name: &str) -> &'a ArtifactRef {

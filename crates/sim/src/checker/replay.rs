@@ -117,7 +117,7 @@ impl Replay {
             Event::DeadlineExceeded => self.deadline_exceeded(),
             Event::Slept { us } => self.slept_us += us,
             Event::CallAdded(call) => self.call_added(call),
-            Event::RunEnded { phase, .. } => self.run_ended(*phase),
+            Event::RunEnded(end) => self.run_ended(end.phase),
             Event::RunReopened(event) => self.reopened(event),
             Event::EnvironmentLocked(_) | Event::RunResumed { .. } => {}
         }

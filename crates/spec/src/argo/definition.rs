@@ -1,6 +1,7 @@
 //! The documents that were given, by kind and name, so that references between them can be followed.
 //! It must never look outside the given sources.
 
+use super::data::Data;
 use super::view::{Word, field, items, text, word};
 use crate::diagnostic::Span;
 use crate::suggest;
@@ -93,6 +94,9 @@ pub fn scope(name: &str, cluster: bool) -> Scope {
 #[derive(Debug, Default)]
 pub struct Library {
     pub definitions: Vec<Definition>,
+    /// By name.
+    pub config_maps: BTreeMap<String, Data>,
+    pub secrets: BTreeMap<String, Data>,
 }
 
 impl Library {

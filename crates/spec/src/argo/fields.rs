@@ -98,7 +98,7 @@ pub static SPEC: Object = Object {
         notice("tolerations", LIST),
         notice("ttlStrategy", object(&TTL)),
         notice("volumeClaimGC", MAP),
-        no("volumeClaimTemplates", LIST),
+        yes("volumeClaimTemplates", LIST),
         yes("volumes", Kind::List(&object(&VOLUME))),
         yes("workflowMetadata", object(&WORKFLOW_METADATA)),
         yes("workflowTemplateRef", object(&WORKFLOW_TEMPLATE_REF)),
@@ -266,7 +266,7 @@ pub static PARAMETER: Object = Object {
 static VALUE_FROM: Object = Object {
     name: "`valueFrom`",
     fields: &[
-        no("configMapKeyRef", object(&KEY_REF)),
+        yes("configMapKeyRef", object(&KEY_REF)),
         yes("default", AnyText),
         no("event", Text),
         yes("expression", Text),

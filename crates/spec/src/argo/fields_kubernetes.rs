@@ -39,7 +39,7 @@ pub static CONTAINER: Object = Object {
         yes("args", TEXTS),
         yes("command", TEXTS),
         yes("env", Kind::List(&Kind::Object(&ENV))),
-        no("envFrom", LIST),
+        yes("envFrom", Kind::List(&Kind::Object(&ENV_FROM))),
         yes("image", Text),
         notice("imagePullPolicy", Text),
         notice("lifecycle", MAP),
@@ -70,7 +70,7 @@ pub static SCRIPT: Object = Object {
         yes("args", TEXTS),
         yes("command", TEXTS),
         yes("env", Kind::List(&Kind::Object(&ENV))),
-        no("envFrom", LIST),
+        yes("envFrom", Kind::List(&Kind::Object(&ENV_FROM))),
         yes("image", Text),
         notice("imagePullPolicy", Text),
         notice("lifecycle", MAP),
@@ -129,8 +129,60 @@ pub static INIT_CONTAINER: Object = Object {
     ],
 };
 
-static ENV: Object =
-    Object { name: "an environment variable", fields: &[yes("name", Text), yes("value", Text), no("valueFrom", MAP)] };
+static ENV: Object = Object {
+    name: "an environment variable",
+    fields: &[yes("name", Text), yes("value", Text), yes("valueFrom", Kind::Object(&ENV_SOURCE))],
+};
+
+static ENV_SOURCE: Object = Object {
+    name: "`valueFrom`",
+    fields: &[
+        yes("configMapKeyRef", Kind::Object(&KEY)),
+        no("fieldRef", MAP),
+        no("fileKeyRef", MAP),
+        no("resourceFieldRef", MAP),
+        yes("secretKeyRef", Kind::Object(&KEY)),
+    ],
+};
+
+static KEY: Object =
+    Object { name: "a key reference", fields: &[yes("key", Text), yes("name", Text), yes("optional", Bool)] };
+
+static ENV_FROM: Object = Object {
+    name: "`envFrom`",
+    fields: &[
+        yes("configMapRef", Kind::Object(&REFERENCE)),
+        yes("prefix", Text),
+        yes("secretRef", Kind::Object(&REFERENCE)),
+    ],
+};
+
+static REFERENCE: Object = Object { name: "a reference", fields: &[yes("name", Text), yes("optional", Bool)] };
+
+static CLAIM: Object = Object { name: "a claim", fields: &[yes("claimName", Text), yes("readOnly", Bool)] };
+
+static CONFIG_MAP_VOLUME: Object = Object {
+    name: "`configMap`",
+    fields: &[
+        notice("defaultMode", Int),
+        yes("items", Kind::List(&Kind::Object(&KEY_PATH))),
+        yes("name", Text),
+        yes("optional", Bool),
+    ],
+};
+
+static SECRET_VOLUME: Object = Object {
+    name: "`secret`",
+    fields: &[
+        notice("defaultMode", Int),
+        yes("items", Kind::List(&Kind::Object(&KEY_PATH))),
+        yes("optional", Bool),
+        yes("secretName", Text),
+    ],
+};
+
+static KEY_PATH: Object =
+    Object { name: "an item", fields: &[yes("key", Text), notice("mode", Int), yes("path", Text)] };
 
 static MOUNT: Object = Object {
     name: "a volume mount",
@@ -158,7 +210,7 @@ pub static VOLUME: Object = Object {
         no("azureFile", MAP),
         no("cephfs", MAP),
         no("cinder", MAP),
-        no("configMap", MAP),
+        yes("configMap", Kind::Object(&CONFIG_MAP_VOLUME)),
         no("csi", MAP),
         no("downwardAPI", MAP),
         yes("emptyDir", Kind::Object(&EMPTY_DIR)),
@@ -174,14 +226,14 @@ pub static VOLUME: Object = Object {
         no("iscsi", MAP),
         yes("name", Text),
         no("nfs", MAP),
-        no("persistentVolumeClaim", MAP),
+        yes("persistentVolumeClaim", Kind::Object(&CLAIM)),
         no("photonPersistentDisk", MAP),
         no("portworxVolume", MAP),
         no("projected", MAP),
         no("quobyte", MAP),
         no("rbd", MAP),
         no("scaleIO", MAP),
-        no("secret", MAP),
+        yes("secret", Kind::Object(&SECRET_VOLUME)),
         no("storageos", MAP),
         no("vsphereVolume", MAP),
     ],

@@ -2,6 +2,7 @@
 //! It must never read a file or run anything.
 
 pub mod annotations;
+pub mod data;
 pub mod definition;
 pub mod faults;
 pub(crate) mod fields;
@@ -30,6 +31,8 @@ use view::{field, text, word};
 /// Argo's documents that `run` does not read.
 const OTHER_KINDS: [&str; 5] =
     ["CronWorkflow", "WorkflowArtifactGCTask", "WorkflowEventBinding", "WorkflowTaskResult", "WorkflowTaskSet"];
+/// Kubernetes' documents that are read beside a workflow; of a claim only its name counts.
+const DATA_KINDS: [&str; 3] = ["ConfigMap", "PersistentVolumeClaim", "Secret"];
 const OWN_KINDS: [&str; 3] = ["Workflow", "WorkflowTemplate", "ClusterWorkflowTemplate"];
 
 /// Compiles every Workflow of the files. References are followed within the files only.
@@ -62,7 +65,7 @@ pub fn compile(files: &[SourceFile], options: &Options) -> Compiled {
     diagnostics.iter_mut().for_each(|diagnostic| narrow(diagnostic, files));
     sort(&mut diagnostics, files);
     documents.sort_by_key(|d| (files.iter().position(|f| f.name == d.file), d.line));
-    Compiled { plans, documents, diagnostics }
+    Compiled { plans, documents, secrets: library.secrets, diagnostics }
 }
 
 /// Points at the tag itself, where the text in which it stands is long.
@@ -173,7 +176,13 @@ impl Reader {
             if name.is_empty() { text(m, "generateName") } else { name }
         });
         let name = name.unwrap_or_default();
-        let is_read = OWN_KINDS.contains(&kind.as_str());
+        let is_data = DATA_KINDS.contains(&kind.as_str());
+        let is_read = is_data || OWN_KINDS.contains(&kind.as_str());
+        match kind.as_str() {
+            "ConfigMap" => drop(self.library.config_maps.insert(name.clone(), data::config_map(root))),
+            "Secret" => drop(self.library.secrets.insert(name.clone(), data::secret(root, faults))),
+            _ => {}
+        }
         let info = DocumentInfo { kind: kind.clone(), name, file: faults.file.clone(), line: root.span.line, is_read };
         self.documents.push(info);
         if !is_read {
@@ -190,7 +199,9 @@ impl Reader {
             }
             return;
         }
-        self.definition(root, &kind, faults);
+        if !is_data {
+            self.definition(root, &kind, faults);
+        }
     }
 
     fn definition(&mut self, root: &Rc<Node>, kind: &str, faults: &mut Faults) {

@@ -1,6 +1,7 @@
 //! The outputs of a loop's children together.
 
 use super::{Row, Verdict, of};
+use engine::Kept;
 use model::Outputs;
 use model::node::Parameter;
 use serde_json::{Value, json};
@@ -26,7 +27,7 @@ fn got(row: &Value) -> Value {
         Err(error) if children.len() > 1 => return json!({ "error": error }),
         Err(_) => {}
     }
-    let outputs: Vec<Outputs> = children.iter().map(|child| outputs(child)).collect();
+    let outputs: Vec<Kept> = children.iter().map(|child| Kept::from(&outputs(child))).collect();
     let each = || outputs.iter();
     let result = match engine::aggregate::result(each()) {
         Ok(result) => result,

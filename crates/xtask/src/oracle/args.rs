@@ -122,6 +122,7 @@ fn inputs(written: &Value) -> Inputs {
         other => Some(Text::new(other.to_string())),
     };
     let parameter = |p: &Value| Parameter {
+        config_map: None,
         name: p["name"].as_str().unwrap_or_default().into(),
         value: text(&p["value"]),
         default: text(&p["default"]),

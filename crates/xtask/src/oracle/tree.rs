@@ -124,7 +124,7 @@ impl Run {
             leaf.then(|| (id, self.state.name(id).into_owned()))
         };
         let leaves: Vec<(NodeId, String)> = self.state.nodes().iter().enumerate().filter_map(open).collect();
-        if leaves.is_empty() || self.log.iter().any(|r| matches!(r.event, Event::RunEnded { .. })) {
+        if leaves.is_empty() || self.log.iter().any(|r| matches!(r.event, Event::RunEnded(_))) {
             return None;
         }
         // As recorded: no reconcile saw them running.

@@ -91,6 +91,7 @@ pub fn run(args: RunArgs, settings: &Settings) -> Done {
     if errors > 0 {
         return Err(Fault::usage(format!("{}; nothing was run", sources::errors(errors))));
     }
+    let secrets = compiled.secrets.clone();
     let mut plan = one(compiled, &args.files)?;
     plan.notices.extend(machine::notices(&plan, &executor::machine()));
     let place = Place::new(settings)?;
@@ -116,7 +117,11 @@ pub fn run(args: RunArgs, settings: &Settings) -> Done {
     let mut client = place.finish(starting)?;
     check_holder(&mut client, settings)?;
     let ctrl_c = CtrlC::listen()?;
-    submit(&mut client, &mut record, &variables(profile)?)?;
+    let mut variables = variables(profile)?;
+    for (name, data) in &secrets {
+        data.iter().for_each(|(key, value)| executor::variables::add_secret(&mut variables, name, key, value));
+    }
+    submit(&mut client, &mut record, &variables)?;
     if args.no_watch {
         return leave(&place, &record, args.output);
     }

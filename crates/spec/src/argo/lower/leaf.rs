@@ -7,7 +7,7 @@ use crate::argo::view::{field, flag, items, names, text, word, words};
 use crate::suggest;
 use crate::yaml::Node;
 use model::Text;
-use model::plan::{EnvVar, Leaf, Scope, VolumeMount};
+use model::plan::{Leaf, Scope, VolumeMount};
 
 impl Lowering<'_> {
     pub(super) fn leaf(&mut self, container: &Node, template: &Node, scope: &Scope, additions: &Additions) -> Leaf {
@@ -20,7 +20,7 @@ impl Lowering<'_> {
             args: texts("args"),
             source: is_script.then(|| Text(text(container, "source"))),
             working_dir: word(container, "workingDir").map(|w| Text(w.text)),
-            env: environment(container),
+            env: self.environment(container),
             mounts: self.mounts(container, template, scope),
             resources: self.resources(container, template),
             python_requirements: requirements,
@@ -45,7 +45,9 @@ impl Lowering<'_> {
                 let help = suggest::help(&volume, known.iter().map(String::as_str), "declare it under `volumes`");
                 self.faults.error("E0608", span, format!("there is no volume `{volume}`"), Some(help));
             }
+            let source = self.volume(&volume, template, scope);
             mounts.push(VolumeMount {
+                source,
                 volume,
                 path: Text(text(node, "mountPath")),
                 sub_path: Text(text(node, "subPath")),
@@ -56,12 +58,7 @@ impl Lowering<'_> {
     }
 }
 
-/// Names of claims: refused elsewhere, so that a mount of one is not told twice.
-fn claims(spec: &Node) -> Vec<String> {
+/// Names of the workflow's own claims.
+pub(super) fn claims(spec: &Node) -> Vec<String> {
     items(spec, "volumeClaimTemplates").iter().filter_map(|c| field(c, "metadata").map(|m| text(m, "name"))).collect()
-}
-
-fn environment(container: &Node) -> Vec<EnvVar> {
-    let one = |node: &std::rc::Rc<Node>| EnvVar { name: Text(text(node, "name")), value: Text(text(node, "value")) };
-    items(container, "env").iter().map(one).collect()
 }

@@ -6,6 +6,7 @@ mod leaf;
 mod parameters;
 mod resources;
 mod retry;
+mod volumes;
 
 use super::annotations::Additions;
 use super::definition::{Definition, Effective, Index, Library};
@@ -17,7 +18,7 @@ use crate::yaml::Node;
 use model::input::Shutdown;
 use model::plan::{Body, Metadata, Plan, RunMetadata, SEMANTICS, Scope, Template};
 use model::{TemplateId, Text};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
 /// Builds the Plan of one workflow. `None`: something is missing, and a diagnostic says what.
@@ -40,6 +41,8 @@ pub fn plan(
         queue: VecDeque::new(),
         faults,
         file: definition.file.clone(),
+        lint: options.lint,
+        given: BTreeSet::new(),
     };
     lowering.file = effective.template_file.clone();
     for template in items(spec, "templates") {
@@ -50,7 +53,14 @@ pub fn plan(
     let hooks = lowering.hooks(spec, &Scope::Local);
     lowering.run();
     lowering.file = definition.file.clone();
-    let arguments = lowering.arguments(field(spec, "arguments"));
+    lowering.given = options.parameters.keys().cloned().collect();
+    let mut arguments = lowering.arguments(field(spec, "arguments"));
+    for parameter in &mut arguments.parameters {
+        // What a ConfigMap says is data, as what is given at the start.
+        let value = parameter.config_map.take().and_then(|key| library.config_maps.get(&key.name.0)?.get(&key.key.0));
+        parameter.value = parameter.value.take().or_else(|| value.cloned().map(Text));
+    }
+    let config_maps = lowering.config_maps();
     let templates: Option<Vec<Template>> = std::mem::take(&mut lowering.templates).into_iter().collect();
     Some(Plan {
         version: model::plan::PLAN_VERSION,
@@ -65,6 +75,7 @@ pub fn plan(
         service_account: text(spec, "serviceAccountName"),
         shutdown: shutdown(spec, lowering.faults),
         hooks,
+        config_maps,
         by_reference: effective.reference.is_some(),
         notices: Vec::new(),
     })
@@ -160,6 +171,10 @@ pub(super) struct Lowering<'a> {
     faults: &'a mut Faults,
     /// Of the template at hand.
     file: String,
+    /// ConfigMaps and Secrets need not be there.
+    lint: bool,
+    /// Values that the workflow's parameters are given at the start.
+    given: BTreeSet<String>,
 }
 
 impl Lowering<'_> {
@@ -173,6 +188,14 @@ impl Lowering<'_> {
         let id = self.enqueue(scope, node);
         self.ids.insert(key, id);
         Some(id)
+    }
+
+    /// What inputs of templates refer to, as far as it is known; everything where a name has tags.
+    fn config_maps(&self) -> BTreeMap<String, BTreeMap<String, String>> {
+        let templates = self.templates.iter().flatten();
+        let keys: Vec<_> = templates.flat_map(|t| &t.inputs.parameters).filter_map(|p| p.config_map.as_ref()).collect();
+        let wanted = |name: &String| keys.iter().any(|key| key.name.has_tags() || key.name.0 == *name);
+        self.library.config_maps.iter().filter(|(name, _)| wanted(name)).map(|(n, d)| (n.clone(), d.clone())).collect()
     }
 
     fn enqueue(&mut self, scope: &Scope, node: Rc<Node>) -> TemplateId {

@@ -29,7 +29,10 @@ impl Lowering<'_> {
     fn parameter(&mut self, node: &Node) -> Parameter {
         let from = field(node, "valueFrom");
         let default = field(node, "default").or_else(|| from.and_then(|from| field(from, "default")));
+        let excused = default.is_some() || self.given.contains(&text(node, "name"));
+        let config_map = from.and_then(|from| self.key_ref(from, excused));
         Parameter {
+            config_map,
             name: text(node, "name"),
             value: field(node, "value").and_then(|v| self.value(v)),
             default: default.and_then(|v| self.value(v)),
