@@ -196,7 +196,8 @@ pub(crate) fn safe_name(text: &str) -> String {
 /// # Errors
 /// Says which directory.
 pub fn make_dir(path: &Path) -> io::Result<()> {
-    std::fs::create_dir_all(path).map_err(|error| at(path, error))
+    // Most are there, and to look costs less than to try.
+    if path.is_dir() { Ok(()) } else { std::fs::create_dir_all(path).map_err(|error| at(path, error)) }
 }
 
 /// As `make_dir`; what is made only its owner can enter.

@@ -14,10 +14,14 @@ const DEPTH_MAX: u32 = 32;
 
 /// Removes a directory with all that is in it. What cannot be removed stays; the next sweep tries again.
 pub fn remove(path: &Path) {
-    let Ok(top) = open(CWD, path) else {
-        // Not a directory, or gone.
-        let _ = fs::remove_file(path);
-        return;
+    let top = match open(CWD, path) {
+        Ok(top) => top,
+        Err(Errno::NOENT) => return,
+        Err(_) => {
+            // Not a directory.
+            let _ = fs::remove_file(path);
+            return;
+        }
     };
     let mut moved = 0;
     loop {

@@ -13,7 +13,7 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// A sandbox sees changes of the machine's own files late or not at all: it is not used for longer than this.
 const AGE_MAX: Duration = Duration::from_secs(10);
@@ -65,6 +65,8 @@ pub struct Sandbox {
     /// Its tasks' standard input: nobody can change what stands behind it, for it is seen through a read-only mount.
     null: OwnedFd,
     traces: Traces,
+    /// What the kernel says of its init.
+    stat: File,
     mounted: u64,
     made_at: Instant,
     /// Processor time of its init and what that has buried, when it was last looked at.
@@ -196,7 +198,7 @@ impl Pool {
             let making = self.making.swap_remove(at);
             match self.finished(sandboxes, &making) {
                 Ok(_) if making.mounted != self.mounted => self.end(making.pid, &making.pidfd, making.dir),
-                Ok((traces, null)) => {
+                Ok((traces, null, stat)) => {
                     self.failed = 0;
                     self.ready.push(Sandbox {
                         shape: making.shape,
@@ -207,7 +209,8 @@ impl Pool {
                         traces,
                         mounted: making.mounted,
                         made_at: making.made_at,
-                        spent_us: sys::spent_us(making.pid).unwrap_or(0),
+                        spent_us: sys::spent_us(&stat).unwrap_or(0),
+                        stat,
                     });
                 }
                 Err(error) => {
@@ -269,7 +272,7 @@ impl Pool {
     }
 
     /// A sandbox's init has reported: what it is like before its first task.
-    fn finished(&self, sandboxes: &Sandboxes, making: &Making) -> io::Result<(Traces, OwnedFd)> {
+    fn finished(&self, sandboxes: &Sandboxes, making: &Making) -> io::Result<(Traces, OwnedFd, File)> {
         let mut word = [0_u8; 1024];
         let length = rustix::io::read(&making.report, &mut word[..])?;
         let word = String::from_utf8_lossy(&word[..length]);
@@ -292,7 +295,8 @@ impl Pool {
         empty.extend(["dev/shm", "dev/mqueue"].map(|below| root.join(below)));
         let nodes = ["dev/pts", "dev/pts/ptmx"].map(|below| root.join(below));
         let null = File::options().read(true).write(true).open(root.join("dev/null"))?;
-        Ok((Traces::record(making.pid, &empty, &made, &nodes, ipc)?, null.into()))
+        let stat = File::open(format!("/proc/{}/stat", making.pid))?;
+        Ok((Traces::record(making.pid, &empty, &made, &nodes, ipc)?, null.into(), stat))
     }
 
     fn mounts_changed(&self) -> bool {
@@ -343,9 +347,14 @@ impl Sandbox {
         self.shape
     }
 
-    /// Whether its task, which has ended, left nothing in it.
-    pub fn is_clean(&self) -> bool {
-        self.traces.none()
+    /// Whether its task, which began at this time and has ended, left nothing in it.
+    pub fn is_clean(&mut self, began: SystemTime) -> bool {
+        self.traces.none(began)
+    }
+
+    /// Processor time of its init and of what that has buried.
+    pub fn spent_us(&self) -> Option<u64> {
+        sys::spent_us(&self.stat)
     }
 
     /// Processor time that was not its task's but of processes which that left to the init, which has now spent `total_us` with

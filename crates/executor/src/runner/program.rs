@@ -3,17 +3,18 @@
 
 use super::sys::Instruction;
 use rustix::fd::{BorrowedFd, OwnedFd};
-use std::ffi::{CString, c_char};
+use std::ffi::c_char;
 use std::io;
 use std::ptr;
 
 /// A program that is ready for execve: nothing has to be allocated between clone and exec.
 pub struct Program {
-    pub(super) path: CString,
-    pub(super) dir: CString,
-    _texts: Vec<CString>,
+    pub(super) path: *const c_char,
+    pub(super) dir: *const c_char,
     pub(super) argv: Vec<*const c_char>,
     pub(super) envp: Vec<*const c_char>,
+    /// All texts, one after the other.
+    _texts: Vec<u8>,
 }
 
 // SAFETY: the pointers are into texts that it owns and nobody changes.
@@ -26,22 +27,26 @@ impl Program {
     /// # Errors
     /// A text holds a NUL byte.
     pub fn new(path: &str, argv: &[String], env: &[(String, String)], dir: &str) -> io::Result<Self> {
-        let mut texts = Vec::with_capacity(argv.len() + env.len());
-        for text in argv {
-            texts.push(c_string(text.clone())?);
+        let bytes: usize = argv.iter().map(|text| text.len() + 1).sum::<usize>()
+            + env.iter().map(|(name, value)| name.len() + value.len() + 2).sum::<usize>();
+        let mut texts = Vec::with_capacity(bytes + path.len() + dir.len() + 2);
+        let mut starts = Vec::with_capacity(argv.len() + env.len() + 2);
+        let words = argv.iter().map(|text| [text.as_str(), "", ""]);
+        let variables = env.iter().map(|(name, value)| [name.as_str(), "=", value.as_str()]);
+        for parts in [[path, "", ""], [dir, "", ""]].into_iter().chain(words).chain(variables) {
+            starts.push(texts.len());
+            parts.iter().for_each(|part| texts.extend_from_slice(part.as_bytes()));
+            texts.push(0);
         }
-        for (name, value) in env {
-            texts.push(c_string([name.as_str(), "=", value.as_str()].concat())?);
+        if texts.iter().filter(|byte| **byte == 0).count() != starts.len() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a text with a NUL byte in it"));
         }
-        let pointers = |texts: &[CString]| texts.iter().map(|t| t.as_ptr()).chain([ptr::null()]).collect::<Vec<_>>();
-        let (first, rest) = texts.split_at(argv.len());
-        let (argv, envp) = (pointers(first), pointers(rest));
-        Ok(Self { path: c_string(path.into())?, dir: c_string(dir.into())?, _texts: texts, argv, envp })
+        let at = |start: usize| texts[start..].as_ptr().cast::<c_char>();
+        let (first, variables) = starts.split_at(argv.len() + 2);
+        let list = |starts: &[usize]| starts.iter().map(|start| at(*start)).chain([ptr::null()]).collect();
+        let (path, dir) = (at(first[0]), at(first[1]));
+        Ok(Self { path, dir, argv: list(&first[2..]), envp: list(variables), _texts: texts })
     }
-}
-
-fn c_string(text: String) -> io::Result<CString> {
-    CString::new(text).map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "a text with a NUL byte in it"))
 }
 
 /// What the child does before exec.

@@ -96,11 +96,14 @@ fn never_executed(pid: i32) -> Option<bool> {
     flags_of(pid).map(|flags| flags & FORKED_NO_EXEC != 0)
 }
 
-/// Processor time of a process and of those that it has buried, in microseconds; the kernel counts in ticks.
-pub fn spent_us(pid: i32) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+/// Processor time of a process (its opened `stat` of /proc) and of those that it has buried, in microseconds; the kernel counts in
+/// ticks.
+pub fn spent_us(stat: &std::fs::File) -> Option<u64> {
+    let mut bytes = [0; 1024];
+    let length = std::os::unix::fs::FileExt::read_at(stat, &mut bytes, 0).ok()?;
+    let text = String::from_utf8_lossy(&bytes[..length]);
     // Fields 14 to 17 (proc(5)); the second one, in parentheses, may hold spaces.
-    let ticks = stat.rsplit_once(')')?.1.split_whitespace().skip(11).take(4).map(|text| text.parse::<u64>().ok());
+    let ticks = text.rsplit_once(')')?.1.split_whitespace().skip(11).take(4).map(|text| text.parse::<u64>().ok());
     Some(ticks.sum::<Option<u64>>()? * TICK_US)
 }
 

@@ -18,6 +18,7 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::time::{Duration, UNIX_EPOCH};
 
 /// Bytes of one read, and a pipe's usual capacity.
 pub const READ_BYTES: usize = 64 << 10;
@@ -286,6 +287,7 @@ impl Task {
 
     /// Reaps what has ended. `None`: it has not, or its sandbox has not.
     fn reap(&mut self) -> Option<Ending> {
+        let began = UNIX_EPOCH + Duration::from_micros(u64::try_from(self.started_at.0).unwrap_or(0));
         let Place::Pooled(pooled) = &mut self.place else {
             let before_exec = sys::dead(self.child.pid).is_some_and(|dead| dead.before_exec);
             let reaped = sys::wait(self.child.pid, false).ok()??;
@@ -305,8 +307,8 @@ impl Task {
             let killed = reaped.status == Status::Signalled(libc::SIGKILL);
             let lost = killed && !pooled.killed && sys::is_exiting(pooled.sandbox.pid());
             let mut ending = Ending { reaped, before_exec, lost };
-            if !lost && !pooled.killed && pooled.sandbox.is_clean() {
-                let total_us = sys::spent_us(pooled.sandbox.pid());
+            if !lost && !pooled.killed && pooled.sandbox.is_clean(began) {
+                let total_us = pooled.sandbox.spent_us();
                 ending.reaped.cpu_us += pooled.sandbox.spent_by_orphans(total_us);
                 return Some(ending);
             }

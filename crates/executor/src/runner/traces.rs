@@ -8,6 +8,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// More than any of the files in /proc has that are compared.
 const LOOK_BYTES: usize = 4096;
@@ -27,11 +28,21 @@ pub struct Traces {
     texts: Vec<(File, Vec<u8>)>,
 }
 
-/// A directory in which only a task writes. Its times would tell as much with one call, but some file systems keep them in seconds.
+/// A directory in which only a task writes.
 struct Directory {
     fd: OwnedFd,
     look: Look,
+    /// When it was last changed, as its file system says. Whatever a task does to a directory changes that.
+    changed: Instant,
 }
+
+/// Seconds and nanoseconds since 1970, as a file system keeps them.
+type Instant = (i64, i64);
+
+/// File systems keep times as exact as the clock's tick, some in seconds: a directory that was changed less than this before a task
+/// began may have been changed by it as well.
+const TICK: Duration = Duration::from_millis(20);
+const COARSE_TICK: Duration = Duration::from_secs(2);
 
 /// What an entry is, without what is in it.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
@@ -87,13 +98,13 @@ impl Traces {
         Ok(Self { empty, made, nodes, children, texts })
     }
 
-    /// Whether a task that has ended left nothing.
-    pub fn none(&self) -> bool {
-        read(&self.children).is_ok_and(|pids| pids.is_empty())
-            && self.texts.iter().all(|(file, before)| read(file).is_ok_and(|now| now == *before))
+    /// Whether a task that began at this time and has ended left nothing.
+    pub fn none(&mut self, began: SystemTime) -> bool {
+        says(&self.children, b"")
+            && self.texts.iter().all(|(file, before)| says(file, before))
             && self.nodes.iter().all(|(node, before)| standing(node).is_ok_and(|now| now == *before))
-            && self.empty.iter().all(|directory| directory.is_untouched(&[]).unwrap_or(false))
-            && self.made.iter().all(|(directory, before)| directory.is_untouched(before).unwrap_or(false))
+            && self.empty.iter_mut().all(|directory| directory.is_empty_still(began).unwrap_or(false))
+            && self.made.iter().all(|(directory, before)| directory.holds(before).unwrap_or(false))
     }
 }
 
@@ -101,14 +112,41 @@ impl Directory {
     fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = rustix::fs::open(path, flags, Mode::empty())?;
-        let look = Look::of(&fd)?;
-        Ok(Self { fd, look })
+        let (look, changed) = (Look::of(&fd)?, changed(&fd)?);
+        Ok(Self { fd, look, changed })
     }
 
-    fn is_untouched(&self, before: &[Entry]) -> io::Result<bool> {
-        let is_same = if before.is_empty() { is_empty(&self.fd)? } else { entries(&self.fd)? == before };
-        Ok(is_same && Look::of(&self.fd)? == self.look)
+    /// Whether it is as it was, and empty, after a task that began at this time.
+    fn is_empty_still(&mut self, began: SystemTime) -> io::Result<bool> {
+        let changed = changed(&self.fd)?;
+        if changed == self.changed && is_before(changed, began) {
+            return Ok(true);
+        }
+        // Something may have been there and be gone again.
+        let untouched = Look::of(&self.fd)? == self.look && is_empty(&self.fd)?;
+        if untouched {
+            self.changed = changed;
+        }
+        Ok(untouched)
     }
+
+    /// Whether it is as it was, and these its entries.
+    fn holds(&self, before: &[Entry]) -> io::Result<bool> {
+        Ok(entries(&self.fd)? == before && Look::of(&self.fd)? == self.look)
+    }
+}
+
+fn changed(directory: &OwnedFd) -> io::Result<Instant> {
+    let stat = rustix::fs::fstat(directory)?;
+    Ok((stat.st_ctime as i64, stat.st_ctime_nsec as i64))
+}
+
+/// Whether what was changed then cannot have been changed since.
+fn is_before((seconds, nanoseconds): Instant, began: SystemTime) -> bool {
+    let tick = if nanoseconds == 0 { COARSE_TICK } else { TICK };
+    let changed = Duration::new(seconds.try_into().unwrap_or(u64::MAX), nanoseconds as u32);
+    let began = began.duration_since(UNIX_EPOCH).unwrap_or_default();
+    changed.checked_add(tick).is_some_and(|changed| changed < began)
 }
 
 impl Look {
@@ -174,6 +212,12 @@ fn attributes(directory: &OwnedFd) -> io::Result<Vec<u8>> {
     }
 }
 
+/// Whether a small file of /proc holds exactly this. The kernel gives all of such a file at once.
+fn says(file: &File, text: &[u8]) -> bool {
+    let mut bytes = [0; LOOK_BYTES];
+    file.read_at(&mut bytes, 0).is_ok_and(|length| bytes[..length] == *text)
+}
+
 /// A small file of /proc from its beginning.
 fn read(file: &File) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; LOOK_BYTES];
@@ -226,9 +270,13 @@ mod tests {
             let path = dir.path().join(what);
             std::fs::create_dir(&path).expect("dir");
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("mode");
-            let directory = Directory::open(&path).expect("open");
+            let mut directory = Directory::open(&path).expect("open");
+            let began = SystemTime::now();
             deed(&path);
-            assert_eq!(directory.is_untouched(&[]).expect("look"), clean, "{what}");
+            assert_eq!(directory.is_empty_still(began).expect("look"), clean, "{what}");
+            assert_eq!(directory.is_empty_still(began).expect("look"), clean, "{what}, at another look");
+            let later = began + Duration::from_secs(3600);
+            assert_eq!(directory.is_empty_still(later).expect("look"), clean, "{what}, of a task that began later");
         }
     }
 
@@ -263,7 +311,7 @@ mod tests {
             let directory = Directory::open(&path).expect("open");
             let before = entries(&directory.fd).expect("entries");
             deed(&path);
-            assert_eq!(directory.is_untouched(&before).expect("look"), clean, "{what}");
+            assert_eq!(directory.holds(&before).expect("look"), clean, "{what}");
         }
     }
 
@@ -274,6 +322,6 @@ mod tests {
         assert!(Traces::record(std::process::id() as i32, &[missing], &[], &[], Vec::new()).is_err());
         let mut traces = traces(dir.path());
         traces.texts.push((File::open("/proc/self/status").expect("status"), b"another text".to_vec()));
-        assert!(!traces.none());
+        assert!(!traces.none(SystemTime::now()));
     }
 }

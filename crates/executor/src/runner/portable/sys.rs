@@ -255,10 +255,10 @@ unsafe fn become_task(keeper: &Keeper<'_>) -> Stage {
         {
             return Stage::Setup;
         }
-        if libc::chdir(program.dir.as_ptr()) < 0 {
+        if libc::chdir(program.dir) < 0 {
             return Stage::Directory;
         }
-        libc::execve(program.path.as_ptr(), program.argv.as_ptr(), program.envp.as_ptr());
+        libc::execve(program.path, program.argv.as_ptr(), program.envp.as_ptr());
         Stage::Exec
     }
 }
@@ -288,11 +288,6 @@ pub fn dead(_: i32) -> Option<Dead> {
 /// Of sandboxes only.
 pub fn is_exiting(_: i32) -> bool {
     false
-}
-
-/// Of sandboxes only.
-pub fn spent_us(_: i32) -> Option<u64> {
-    None
 }
 
 /// Sends a signal to the task of a keeper, and all of its group. Whether it knows of one.

@@ -273,7 +273,7 @@ extern "C" fn in_child(argument: *mut c_void) -> c_int {
         let (stage, errno) = match prepare_child(launch) {
             Ok(()) => {
                 let Program { path, argv, envp, .. } = &launch.program;
-                let arguments = [path.as_ptr().addr(), argv.as_ptr().addr(), envp.as_ptr().addr(), 0, 0];
+                let arguments = [path.addr(), argv.as_ptr().addr(), envp.as_ptr().addr(), 0, 0];
                 (Stage::Exec, raw::call(libc::SYS_execve, arguments).err().unwrap_or(0))
             }
             Err(failed) => failed,
@@ -337,7 +337,7 @@ unsafe fn prepare_child(launch: &Launch) -> Result<(), (Stage, c_int)> {
         let no_signals = 0_u64;
         let mask = [libc::SIG_SETMASK as usize, ptr::from_ref(&no_signals).addr(), 0, 8, 0];
         let _ = call(libc::SYS_rt_sigprocmask, mask);
-        let directory = launch.program.dir.as_ptr().addr();
+        let directory = launch.program.dir.addr();
         call(libc::SYS_chdir, [directory, 0, 0, 0, 0]).map_err(|errno| (Stage::Directory, errno)).map(drop)
     }
 }
