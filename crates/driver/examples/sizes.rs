@@ -163,6 +163,8 @@ fn record(name: &str, tasks: u32) -> RunRecord {
         shutdown: None,
         hooks: Vec::new(),
         config_maps: Default::default(),
+        suspended: false,
+        locks: Vec::new(),
         by_reference: false,
         priority: 0,
         service_account: String::new(),
@@ -197,6 +199,7 @@ fn template(name: &str, body: Body) -> Template {
         timeout: None,
         active_deadline: None,
         at_most_once: false,
+        locks: Vec::new(),
         annotations: BTreeMap::new(),
     }
 }

@@ -5,7 +5,7 @@ use crate::home::Home;
 use crate::protocol::{self, Greeting, Reply, Request};
 use crate::watch::{Board, Seen};
 use executor::variables::Variables;
-use model::input::Shutdown;
+use model::input::{Approve, Shutdown};
 use model::{Plan, RunId, RunRecord};
 use std::io;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -29,6 +29,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub(crate) enum Wish {
     Submit { record: Box<RunRecord>, variables: Variables },
     Shutdown { run: RunId, strategy: Shutdown, by: String },
+    Approve(RunId, Approve),
     Resume { run: RunId, by: String, variables: Variables },
     Reopen { run: RunId, by: String, plan: Box<Plan>, variables: Variables },
     Delete(RunId),
@@ -135,6 +136,7 @@ fn serve(mut stream: UnixStream, desk: &Desk) -> io::Result<()> {
             Request::Watch { run, from } => return watch(&mut stream, desk, &run, from),
             Request::Submit { record, variables } => Wish::Submit { record, variables },
             Request::Shutdown { run, strategy, by } => Wish::Shutdown { run, strategy, by },
+            Request::Approve { run, node, parameters, by } => Wish::Approve(run, Approve { by, node, parameters }),
             Request::Resume { run, by, variables } => Wish::Resume { run, by, variables },
             Request::Reopen { run, by, plan, variables } => Wish::Reopen { run, by, plan, variables },
             Request::Delete { run } => Wish::Delete(run),

@@ -307,6 +307,10 @@ impl Holder {
                 inputs.extend(self.reload_now(&run));
                 (run, Input::Shutdown { strategy, by })
             }
+            Wish::Approve(run, wish) => {
+                inputs.extend(self.reload_now(&run));
+                (run, Input::Approve(wish))
+            }
             Wish::Resume { run, by, variables } => {
                 self.replace_variables(&run, &variables);
                 inputs.extend(self.reload_now(&run));

@@ -4,13 +4,14 @@
 use executor::variables::Variables;
 use model::event::Recorded;
 use model::input::Shutdown;
-use model::{AttemptKey, Plan, Refusal, RunId, RunRecord};
+use model::node::Parameter;
+use model::{AttemptKey, NodeId, Plan, Refusal, RunId, RunRecord};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::io::{self, Read, Write};
 
 /// Version of these frames. 3 has `Reopen` and `Places`.
-pub const PROTOCOL: u32 = 3;
+pub const PROTOCOL: u32 = 4;
 /// The oldest version that is still spoken, on either side.
 pub const PROTOCOL_MIN: u32 = 2;
 
@@ -34,6 +35,13 @@ pub enum Request {
     Shutdown {
         run: RunId,
         strategy: Shutdown,
+        by: String,
+    },
+    /// A node that waits for a person goes on; without one, the only one that does.
+    Approve {
+        run: RunId,
+        node: Option<NodeId>,
+        parameters: Vec<Parameter>,
         by: String,
     },
     /// An interrupted run goes on with this environment in place of the one before.
@@ -153,6 +161,7 @@ impl Request {
     /// The first version that has it.
     pub fn since(&self) -> u32 {
         match self {
+            Self::Approve { .. } => 4,
             Self::Reopen { .. } | Self::Places => 3,
             Self::Submit { .. }
             | Self::Shutdown { .. }

@@ -126,10 +126,14 @@ impl Log {
                 self.called = Some(call.child);
                 Ok(())
             }
+            Event::Approved { node: Some(node), .. } => self.of_kind(*node, &[NodeKind::Suspend]),
+            Event::LocksGranted { node: Some(node) } => self.node(*node).map(drop),
             Event::EnvironmentLocked(_)
             | Event::ShutdownRequested { .. }
             | Event::DeadlineExceeded
             | Event::Slept { .. }
+            | Event::Approved { node: None, .. }
+            | Event::LocksGranted { node: None }
             | Event::RunResumed { .. }
             | Event::RunEnded(_) => Ok(()),
         }

@@ -108,6 +108,8 @@ fn plan(body: Body, parallelism: Option<u32>) -> Plan {
         shutdown: None,
         hooks: Vec::new(),
         config_maps: Default::default(),
+        suspended: false,
+        locks: Vec::new(),
         by_reference: false,
         priority: 0,
         service_account: String::new(),
@@ -129,6 +131,7 @@ fn template(name: &str, body: Body, parallelism: Option<u32>) -> Template {
         timeout: None,
         active_deadline: None,
         at_most_once: false,
+        locks: Vec::new(),
         annotations: BTreeMap::new(),
     }
 }

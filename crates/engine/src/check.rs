@@ -4,7 +4,7 @@
 use crate::hooks;
 use crate::scope::{Called, Reach, Scope};
 use crate::state::{Attempt, Body, DagBody, GroupBody, State, Tally, Waiting};
-use crate::{leaf, targets};
+use crate::{leaf, suspend, targets};
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
@@ -28,6 +28,10 @@ impl State {
         let timeouts: BTreeSet<(Time, NodeId)> =
             ids().filter_map(|id| Some((self.timeout_of_waiting(id)?, id))).collect();
         same("timeouts", &self.timeouts, &timeouts)?;
+        let suspended: BTreeSet<(Time, NodeId)> = ids().filter_map(|id| Some((suspend::due(self, id)?, id))).collect();
+        same("suspended", &self.suspended, &suspended)?;
+        let waiters = ids().filter(|id| self.node(*id).waits_for_locks && !self.node(*id).phase.is_fulfilled());
+        same("lock_waiters", &self.lock_waiters, &waiters.collect())?;
         same("willing", &self.willing, &self.waiting(ids().filter(|id| self.may_start_more(*id))))?;
         same("wanting", &self.wanting, &self.waiting(ids().filter(|id| self.wants_try(*id))))?;
         let called = self.calls.iter().map(|((_, name, counter), (_, child))| (*child, (name.clone(), *counter)));
@@ -107,7 +111,7 @@ impl State {
             Body::Dag(dag) => !dag.ready.is_empty(),
             _ => false,
         };
-        more && !node.phase.is_fulfilled()
+        more && !node.phase.is_fulfilled() && !node.waits_for_locks
     }
 
     /// `children`: the nodes whose container it is.

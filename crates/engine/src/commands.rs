@@ -4,6 +4,7 @@
 use crate::leaf;
 use crate::sites;
 use crate::state::State;
+use crate::{suspend, wants};
 use alloc::vec::Vec;
 use model::command::{KillReason, Place};
 use model::event::Placement;
@@ -13,8 +14,16 @@ use model::{AttemptKey, Command, Event, NodeId, Time};
 /// Gives the commands that follow from an event, from the state right after it.
 pub(crate) fn follow(state: &State, event: &Event, give: impl FnMut(Command)) {
     match event {
-        Event::RunCreated(_) | Event::RunReopened(_) => deadline(state).map(Command::WakeAt).into_iter().for_each(give),
-        Event::NodeAdded(added) => waits(state, added.node).for_each(give),
+        Event::RunCreated(_) => {
+            deadline(state).map(Command::WakeAt).into_iter().chain(run_locks(state)).for_each(give);
+        }
+        Event::RunReopened(_) => deadline(state).map(Command::WakeAt).into_iter().for_each(give),
+        Event::Approved { node: None, .. } => run_locks(state).into_iter().for_each(give),
+        Event::LocksGranted { node: Some(node) } => begins(state, *node).for_each(give),
+        Event::NodeAdded(added) if state.node(added.node).waits_for_locks => {
+            core::iter::once(wants::acquire(state, Some(added.node))).for_each(give);
+        }
+        Event::NodeAdded(added) => begins(state, added.node).for_each(give),
         Event::AttemptAdded { node, .. } => waits(state, *node).for_each(give),
         Event::AttemptStarted { node, epoch, .. } => launch(state, *node, epoch).into_iter().for_each(give),
         Event::RetryDelayed { node, until, .. } => {
@@ -29,8 +38,24 @@ pub(crate) fn follow(state: &State, event: &Event, give: impl FnMut(Command)) {
         Event::NodeEnded(ended) => after_end(state, ended.node).for_each(give),
         Event::RunEnded(_) => kills(state).chain(over(state)).for_each(give),
         Event::AttemptEnded(_) => over(state).into_iter().for_each(give),
-        Event::LoopOpened(_) | Event::EnvironmentLocked(_) | Event::RunResumed { .. } | Event::CallAdded(_) => {}
+        Event::Approved { .. }
+        | Event::LocksGranted { .. }
+        | Event::LoopOpened(_)
+        | Event::EnvironmentLocked(_)
+        | Event::RunResumed { .. }
+        | Event::CallAdded(_) => {}
     }
+}
+
+/// What is owed to a node that may begin.
+fn begins(state: &State, id: NodeId) -> impl Iterator<Item = Command> {
+    waits(state, id).chain(suspend::due(state, id).map(Command::WakeAt))
+}
+
+/// The locks of the whole run, while it waits for nothing else.
+fn run_locks(state: &State) -> Option<Command> {
+    let waits = state.waits_for_locks && !state.waits_for_person && !state.is_ended();
+    waits.then(|| wants::acquire(state, None))
 }
 
 /// Everything that is owed, for a state that was folded from a log.
@@ -54,6 +79,8 @@ pub fn outstanding(state: &State) -> Vec<Command> {
             }
         }
     }
+    commands.extend(run_locks(state));
+    commands.extend(state.lock_waiters.iter().map(|id| wants::acquire(state, Some(*id))));
     commands.extend(next_wake(state).map(Command::WakeAt));
     commands.extend(waiting_returns(state));
     commands.extend(over(state));
@@ -67,7 +94,8 @@ pub fn next_wake(state: &State) -> Option<Time> {
     }
     let delayed = state.delayed.first().map(|(at, _)| *at);
     let timeout = state.timeouts.first().map(|(at, _)| *at);
-    [delayed, timeout, deadline(state)].into_iter().flatten().min()
+    let suspended = state.suspended.first().map(|(at, _)| *at);
+    [delayed, timeout, suspended, deadline(state)].into_iter().flatten().min()
 }
 
 /// The end of `activeDeadlineSeconds`, while it may still strike.
@@ -89,7 +117,7 @@ fn waits(state: &State, id: NodeId) -> impl Iterator<Item = Command> {
 fn place(state: &State, id: NodeId) -> Option<Command> {
     let node = state.node(id);
     let attempt = node.attempt()?;
-    if attempt.epoch.is_some() || attempt.ended || node.phase.is_fulfilled() {
+    if attempt.epoch.is_some() || attempt.ended || node.phase.is_fulfilled() || node.waits_for_locks {
         return None;
     }
     let (requests, python_requirements) = leaf::needs(state, id).ok()?;
@@ -126,7 +154,8 @@ fn kills(state: &State) -> impl Iterator<Item = Command> {
 /// A node ended: its attempt, if it still runs, is not wanted any more; a call that waits for it returns.
 fn after_end(state: &State, id: NodeId) -> impl Iterator<Item = Command> {
     let running = state.node(id).attempt().is_some_and(|a| a.epoch.is_some() && !a.ended);
-    running.then(|| kill(state, id)).into_iter().chain(return_to_caller(state, id))
+    let release = wants::has(state, id).then_some(Command::Release { node: Some(id) });
+    running.then(|| kill(state, id)).into_iter().chain(return_to_caller(state, id)).chain(release)
 }
 
 fn return_to_caller(state: &State, child: NodeId) -> Option<Command> {

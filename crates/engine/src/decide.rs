@@ -12,12 +12,13 @@ use crate::sites;
 use crate::state::{Body, State};
 use crate::stop;
 use crate::submit;
+use crate::suspend;
 use crate::{dag, retries, steps};
 use alloc::boxed::Box;
 use alloc::string::ToString;
 use model::event::RunEnded;
 use model::input::Stamped;
-use model::{Event, Input, NodeId, NodeKind, Outputs, Phase, Refusal, RunPhase};
+use model::{Command, Event, Input, NodeId, NodeKind, Outputs, Phase, Refusal, RunPhase};
 
 /// Decides one input. On a refusal the draft is empty and the state is as it was.
 pub fn decide(draft: &mut Draft<'_>, stamped: &Stamped) -> Result<(), Refusal> {
@@ -40,6 +41,8 @@ pub fn decide(draft: &mut Draft<'_>, stamped: &Stamped) -> Result<(), Refusal> {
             // From now on the caller waits, and leaves its room.
             share_room(draft, call.parent);
         }
+        Input::Approve(wish) => suspend::approve(draft, wish)?,
+        Input::Locked { node } => locked(draft, *node),
         Input::Environment(lock) => {
             if !draft.state().locked.contains(&lock.requirements) {
                 draft.emit(Event::EnvironmentLocked(lock.clone()));
@@ -48,6 +51,27 @@ pub fn decide(draft: &mut Draft<'_>, stamped: &Stamped) -> Result<(), Refusal> {
     }
     cascade(draft);
     Ok(())
+}
+
+/// Locks were granted to whoever still waits for them: a run begins, or a node.
+fn locked(draft: &mut Draft<'_>, node: Option<NodeId>) {
+    let state = draft.state();
+    match node {
+        None if state.waits_for_locks && !state.waits_for_person && !sites::is_stopping(state) => {
+            draft.emit(Event::LocksGranted { node });
+            submit::begin(draft);
+        }
+        Some(id) if state.lock_waiters.contains(&id) && !sites::is_stopping_at(state, id) => {
+            draft.emit(Event::LocksGranted { node });
+            invoke::begin(draft, id);
+        }
+        // It has them already.
+        None if state.has_run_locks && !state.is_ended() => {}
+        Some(id)
+            if state.nodes.get(id.index()).is_some_and(|node| !node.phase.is_fulfilled() && !node.waits_for_locks) => {}
+        // Nobody waits any more: what was granted goes back.
+        _ => draft.answer(Command::Release { node }),
+    }
 }
 
 /// Follows every end to its container until nothing moves.

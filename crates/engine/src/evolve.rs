@@ -9,7 +9,9 @@ use crate::reopened;
 use crate::results;
 use crate::scope::{Called, Scope};
 use crate::state::{Attempt, Body, DagBody, GroupBody, Names, Node, SiteBody, State, Tally};
+use crate::suspend;
 use crate::targets;
+use crate::wants;
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -44,6 +46,9 @@ pub fn evolve(state: &mut State, recorded: &Recorded) {
         Event::ShutdownRequested { strategy, .. } => state.shutdown = Some(*strategy),
         Event::DeadlineExceeded => state.deadline_exceeded = true,
         Event::Slept { us } => slept(state, at, *us),
+        Event::Approved { node: None, .. } => state.waits_for_person = false,
+        Event::Approved { .. } => {}
+        Event::LocksGranted { node } => locks_granted(state, *node, at),
         Event::CallAdded(call) => {
             let key = (call.parent, call.name.clone(), call.counter);
             state.calls.insert(key, (call.fingerprint.clone(), call.child));
@@ -69,6 +74,8 @@ fn created(state: &mut State, at: Time, record: &RunRecord) {
     // Not when the client says that it asked: its clock may have been set since.
     state.began = at;
     lay_plan(state, record.clone());
+    state.waits_for_person = record.plan.suspended;
+    state.waits_for_locks = !record.plan.locks.is_empty();
     state.phase = Some(RunPhase::Running);
 }
 
@@ -120,6 +127,7 @@ fn node_added(state: &mut State, added: &NodeAdded, at: Time) {
         outputs: None,
         retried: added.retried,
         hooked: added.hooked,
+        waits_for_locks: false,
         added_at: at,
         started_at: (!is_leaf).then_some(at),
         ended_at: fulfilled.then_some(at),
@@ -128,6 +136,11 @@ fn node_added(state: &mut State, added: &NodeAdded, at: Time) {
     });
     let body = new_body(state, id);
     state.nodes[id.index()].body = body;
+    if !fulfilled && wants::has(state, id) {
+        state.nodes[id.index()].waits_for_locks = true;
+        state.lock_waiters.insert(id);
+    }
+    suspended(state, id);
     if is_leaf && !fulfilled {
         state.open_attempts.insert(id);
         set_timeout(state, id, at);
@@ -139,6 +152,30 @@ fn node_added(state: &mut State, added: &NodeAdded, at: Time) {
     if fulfilled {
         count_failure(state, id);
     }
+    refresh_willing(state, id);
+}
+
+/// A suspended node goes on by itself then.
+fn suspended(state: &mut State, id: NodeId) {
+    if let Some(due) = suspend::due(state, id) {
+        state.suspended.insert((due, id));
+    }
+}
+
+/// A node has its locks, or the run its own.
+fn locks_granted(state: &mut State, node: Option<NodeId>, at: Time) {
+    let Some(id) = node else {
+        (state.waits_for_locks, state.has_run_locks) = (false, true);
+        return;
+    };
+    state.lock_waiters.remove(&id);
+    let node = &mut state.nodes[id.index()];
+    node.waits_for_locks = false;
+    node.message = Box::default();
+    if node.kind != NodeKind::Pod {
+        (node.phase, node.started_at) = (Phase::Running, Some(at));
+    }
+    suspended(state, id);
     refresh_willing(state, id);
 }
 
@@ -395,6 +432,7 @@ fn withhold_dependents(state: &mut State, dag: NodeId, task: u32) {
 pub(crate) fn refresh_willing(state: &mut State, id: NodeId) {
     let node = state.node(id);
     let willing = !node.phase.is_fulfilled()
+        && !node.waits_for_locks
         && match &node.body {
             Body::StepGroup(group) | Body::TaskGroup(group) => group.next().is_some(),
             Body::Dag(dag) => !dag.ready.is_empty(),
@@ -451,6 +489,10 @@ fn node_ended(state: &mut State, ended: &NodeEnded, at: Time) {
     let id = ended.node;
     clear_delay(state, id);
     clear_timeout(state, id);
+    if let Some(due) = suspend::due(state, id) {
+        state.suspended.remove(&(due, id));
+    }
+    state.lock_waiters.remove(&id);
     if state.takes_room(id) {
         leave_room(state, id);
     }

@@ -3,6 +3,7 @@
 
 use crate::sites;
 use crate::state::{Body, State};
+use crate::wants;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -26,6 +27,8 @@ pub enum Reason {
     WaitsForRoom,
     /// A person has to let it go on.
     Suspended,
+    /// Others have the locks that it waits for: which.
+    WaitsForLocks(String),
     /// The run is being stopped.
     Stopping,
 }
@@ -35,6 +38,9 @@ pub fn explain(state: &State, id: NodeId) -> Reason {
     let node = state.node(id);
     if node.phase.is_fulfilled() {
         return Reason::Ended(node.phase, node.message.to_string());
+    }
+    if node.waits_for_locks {
+        return Reason::WaitsForLocks(wants::names(state, id));
     }
     match &node.body {
         Body::Leaf(attempt) if attempt.epoch.is_some() => Reason::Running(attempt.n),
@@ -80,7 +86,8 @@ impl fmt::Display for Reason {
             Self::WaitsForChildren(1, name) => write!(f, "waits for {name}"),
             Self::WaitsForChildren(count, name) => write!(f, "waits for {count} nodes, among them {name}"),
             Self::WaitsForRoom => write!(f, "waits for room: parallelism is used up"),
-            Self::Suspended => write!(f, "waits for a person"),
+            Self::WaitsForLocks(names) => write!(f, "waits for locks that others have: {names}"),
+            Self::Suspended => write!(f, "waits for a person: `towpath approve` lets it go on"),
             Self::Stopping => write!(f, "the run is being stopped"),
         }
     }

@@ -6,7 +6,7 @@ use crate::draft::Draft;
 use crate::leaf;
 use crate::scope::{Called, Scope, Strictness, resolve};
 use crate::state::{Body, State};
-use crate::{dag, retries, steps};
+use crate::{dag, retries, steps, suspend, wants};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -93,8 +93,13 @@ pub(crate) fn invoke(draft: &mut Draft<'_>, mut call: Call, inputs: Inputs) -> N
     }
     let template = call.template.map(|id| draft.state().plan().template(id));
     if template.is_some_and(|template| template.retry.is_some()) && !call.retried {
-        let id = add(draft, call, NodeKind::Retry, Phase::Running, String::new(), inputs);
-        retries::try_again(draft, id);
+        let (phase, message) = match lock_message(draft.state(), &call, &inputs) {
+            Ok(None) => (Phase::Running, String::new()),
+            Ok(Some(message)) => (Phase::Pending, message),
+            Err(reason) => return add_ended(draft, call, Phase::Error, reason),
+        };
+        let id = add(draft, call, NodeKind::Retry, phase, message, inputs);
+        begin(draft, id);
         return id;
     }
     add_body(draft, call, inputs)
@@ -120,8 +125,35 @@ pub(crate) fn add_body(draft: &mut Draft<'_>, call: Call, inputs: Inputs) -> Nod
         Some((PlanBody::Missing, name)) => (NodeKind::Skipped, Phase::Error, missing(name)),
         None => (NodeKind::Skipped, Phase::Error, missing("")),
     };
+    let (phase, message) = match lock_message(draft.state(), &call, &inputs) {
+        Ok(Some(waits)) if !phase.is_fulfilled() => (Phase::Pending, waits),
+        Err(reason) if !phase.is_fulfilled() => return add_ended(draft, call, Phase::Error, reason),
+        _ => (phase, message),
+    };
     let id = add(draft, call, kind, phase, message, inputs);
-    if matches!(kind, NodeKind::Steps | NodeKind::Dag) {
+    begin(draft, id);
+    id
+}
+
+/// What is told of a node whose template has locks, until it has them.
+fn lock_message(state: &State, call: &Call, inputs: &Inputs) -> Result<Option<String>, String> {
+    let template = call.template.map(|id| state.plan().template(id)).filter(|_| !call.retried);
+    let Some(template) = template.filter(|template| !template.locks.is_empty()) else { return Ok(None) };
+    wants::of_template(state, template, &call.name, inputs).map(|wants| Some(wants::message(&wants)))
+}
+
+/// What follows at once from a node that is there and has its locks.
+pub(crate) fn begin(draft: &mut Draft<'_>, id: NodeId) {
+    let node = draft.state().node(id);
+    if node.waits_for_locks || node.phase.is_fulfilled() {
+        return;
+    }
+    let kind = node.kind;
+    if kind == NodeKind::Retry {
+        retries::try_again(draft, id);
+    } else if kind == NodeKind::Suspend {
+        suspend::begin(draft, id);
+    } else if matches!(kind, NodeKind::Steps | NodeKind::Dag) {
         if draft.nesting < NESTING_MAX {
             draft.nesting += 1;
             enter(draft, id);
@@ -130,7 +162,6 @@ pub(crate) fn add_body(draft: &mut Draft<'_>, call: Call, inputs: Inputs) -> Nod
             draft.unentered.push_back(id);
         }
     }
-    id
 }
 
 /// Boundaries that are entered from within one another, on the stack; those deeper inside wait until these are left.

@@ -28,7 +28,8 @@ fn counting(draft: &Draft<'_>, node: NodeId, n: u32) -> Option<bool> {
 }
 
 fn placed(draft: &mut Draft<'_>, node: NodeId, n: u32, epoch: &Epoch, gpus: &[u32]) {
-    let open = draft.state().nodes.get(node.index()).is_some_and(|node| !node.phase.is_fulfilled());
+    let open =
+        draft.state().nodes.get(node.index()).is_some_and(|node| !node.phase.is_fulfilled() && !node.waits_for_locks);
     if open && counting(draft, node, n) == Some(false) && !crate::sites::is_stopping_at(draft.state(), node) {
         draft.emit(Event::AttemptStarted { node, n, epoch: epoch.clone(), gpus: gpus.to_vec() });
     }

@@ -67,6 +67,15 @@ pub struct State {
     pub(crate) hooks: BTreeMap<NodeId, Vec<NodeId>>,
     /// The exit handler of the run, once it is there.
     pub(crate) exit: Option<NodeId>,
+    /// Redundant: suspended nodes that go on by themselves, by when.
+    pub(crate) suspended: BTreeSet<(Time, NodeId)>,
+    /// Redundant: nodes that wait for locks.
+    pub(crate) lock_waiters: BTreeSet<NodeId>,
+    /// The run is not to begin before a person lets it.
+    pub(crate) waits_for_person: bool,
+    /// The run is not to begin before it has its locks.
+    pub(crate) waits_for_locks: bool,
+    pub(crate) has_run_locks: bool,
     /// When time was seen to have passed that does not count, and how much.
     pub(crate) sleeps: Vec<(Time, i64)>,
 }
@@ -106,6 +115,8 @@ pub struct Node {
     pub retried: bool,
     /// Invoked by a hook.
     pub hooked: bool,
+    /// Its template's locks are not its own yet.
+    pub waits_for_locks: bool,
     /// Of a generation before the run was reopened: it hangs nowhere, and only history tells of it.
     pub is_reset: bool,
     pub added_at: Time,
@@ -282,6 +293,11 @@ impl State {
     /// Whether a lost attempt of this node is an error instead of a new attempt.
     pub fn is_at_most_once(&self, id: NodeId) -> bool {
         self.template_of(id).is_some_and(|template| template.at_most_once)
+    }
+
+    /// Whether the run was not let begin yet.
+    pub fn is_held(&self) -> bool {
+        self.waits_for_person && self.is_created() && !self.is_ended()
     }
 
     pub fn is_created(&self) -> bool {

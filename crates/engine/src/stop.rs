@@ -8,13 +8,14 @@ use crate::draft::Draft;
 use crate::retries;
 use crate::sites;
 use crate::state::State;
+use crate::suspend;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
-use model::event::NodeEnded;
+use model::event::{NodeEnded, RunEnded};
 use model::input::Shutdown;
-use model::{Event, NodeId, Outputs, Phase, Refusal};
+use model::{Event, NodeId, Outputs, Phase, Refusal, RunPhase};
 
 /// Stop may be followed by terminate; nothing else may follow.
 pub(crate) fn shut_down(draft: &mut Draft<'_>, strategy: Shutdown, by: &str) -> Result<(), Refusal> {
@@ -42,6 +43,7 @@ pub(crate) fn woke(draft: &mut Draft<'_>) {
         halt(draft, "Step exceeded its deadline");
         return;
     }
+    suspend::woke(draft);
     while let Some((_, node)) = draft.state().timeouts.first().copied().filter(|(due, _)| *due <= now) {
         end(draft, node, Phase::Failed, "timeout");
         // An earlier attempt of it may have called.
@@ -72,6 +74,12 @@ fn halt(draft: &mut Draft<'_>, message: &str) {
     for id in leaves {
         end(draft, id, Phase::Failed, message);
     }
+    let waiters: Vec<NodeId> = draft.state().lock_waiters.iter().copied().collect();
+    for id in waiters {
+        if sites::is_stopping_at(draft.state(), id) && !draft.state().node(id).phase.is_fulfilled() {
+            end(draft, id, Phase::Failed, message);
+        }
+    }
     let delayed: Vec<NodeId> = draft.state().delayed.iter().map(|(_, id)| *id).collect();
     for id in delayed {
         retries::follow(draft, id);
@@ -85,6 +93,13 @@ fn halt(draft: &mut Draft<'_>, message: &str) {
         advance(draft, id);
     }
     end_suspended(draft, message);
+    let state = draft.state();
+    if state.nodes.is_empty() && !state.is_ended() {
+        // It was not let begin: there is no node that could end.
+        let message = state.shutdown.map_or(message.to_string(), |s| format!("Stopped with strategy '{}'", s.as_str()));
+        let ended = RunEnded { phase: RunPhase::Failed, message, outputs: Outputs::default() };
+        draft.emit(Event::RunEnded(Box::new(ended)));
+    }
 }
 
 /// Suspended nodes wait for a person who will not come.

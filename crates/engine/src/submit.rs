@@ -22,27 +22,35 @@ pub(crate) fn submit(draft: &mut Draft<'_>, record: &RunRecord) -> Result<(), Re
     }
     check_parameters(record)?;
     draft.emit(Event::RunCreated(Box::new(record.clone())));
+    begin(draft);
+    // The document may say that it is stopped (`spec.shutdown`).
+    match record.plan.shutdown {
+        Some(strategy) => stop::shut_down(draft, strategy, "the workflow"),
+        None => Ok(()),
+    }
+}
+
+/// Invokes the entrypoint, unless the run waits for a person or for its locks.
+pub(crate) fn begin(draft: &mut Draft<'_>) {
     let state = draft.state();
-    let given = given(state);
+    if state.waits_for_person || state.waits_for_locks || !state.nodes.is_empty() {
+        return;
+    }
+    let (given, name, entrypoint) = (given(state), state.record().name.clone(), state.plan().entrypoint);
     let call = Call {
-        name: record.name.clone(),
-        display_name: record.name.clone(),
-        template: Some(record.plan.entrypoint),
+        name: name.clone(),
+        display_name: name.clone(),
+        template: Some(entrypoint),
         boundary: None,
         place: Placement::Root,
         site: None,
         retried: false,
         hooked: false,
     };
-    match invoke::bind(state, record.plan.entrypoint, &given, &record.name, 0) {
+    match invoke::bind(state, entrypoint, &given, &name, 0) {
         Ok(inputs) => invoke::invoke(draft, call, inputs),
         Err(reason) => invoke::add_ended(draft, call, Phase::Error, reason),
     };
-    // The document may say that it is stopped (`spec.shutdown`).
-    match record.plan.shutdown {
-        Some(strategy) => stop::shut_down(draft, strategy, "the workflow"),
-        None => Ok(()),
-    }
 }
 
 fn check_parameters(record: &RunRecord) -> Result<(), Refusal> {

@@ -21,8 +21,19 @@ pub enum Command {
     WakeAt(Time),
     /// Tell a waiting call that its child has ended.
     Return { parent: NodeId, n: u32, name: String, counter: u32, child: NodeId },
+    /// The node, or the whole run, wants these locks: all of them at once, or none. Answered by `Input::Locked`.
+    Acquire { node: Option<NodeId>, wants: alloc::vec::Vec<LockWant>, priority: i32, created_at: Time },
+    /// It neither has nor wants its locks any more.
+    Release { node: Option<NodeId> },
     /// The run is over: nothing more is owed.
     Ended,
+}
+
+/// A lock by its name in the home, and how many may have it at once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockWant {
+    pub name: String,
+    pub limit: u32,
 }
 
 /// A wish for a place.

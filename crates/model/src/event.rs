@@ -76,6 +76,15 @@ pub enum Event {
     RunReopened(Box<RunReopened>),
     /// A dynamic node's call; the child is the node that the next `NodeAdded` with this call adds.
     CallAdded(Box<CallAdded>),
+    /// A person let a suspended node go on, or (`None`) the run that was to wait.
+    Approved {
+        node: Option<NodeId>,
+        by: String,
+    },
+    /// The node, or (`None`) the run, has the locks that it waited for.
+    LocksGranted {
+        node: Option<NodeId>,
+    },
     RunEnded(Box<RunEnded>),
 }
 
@@ -242,6 +251,8 @@ impl Event {
             Self::RunResumed { .. } => "RunResumed",
             Self::RunReopened(_) => "RunReopened",
             Self::CallAdded(_) => "CallAdded",
+            Self::Approved { .. } => "Approved",
+            Self::LocksGranted { .. } => "LocksGranted",
             Self::RunEnded(_) => "RunEnded",
         }
     }

@@ -40,6 +40,20 @@ pub enum Input {
     Call(Call),
     /// An environment that the run needs was locked; recorded once.
     Environment(Box<EnvironmentLock>),
+    /// A person lets a suspended node go on, or the run that was to wait.
+    Approve(Approve),
+    /// The locks that a node, or the whole run, waited for are its own.
+    Locked { node: Option<NodeId> },
+}
+
+/// A person's word.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Approve {
+    pub by: String,
+    /// `None`: the one that waits.
+    pub node: Option<NodeId>,
+    /// Values for outputs that are `supplied`.
+    pub parameters: Vec<crate::node::Parameter>,
 }
 
 /// A wish to go on with an ended run.
@@ -138,6 +152,12 @@ pub enum Refusal {
     Reshaped(String),
     /// No node failed for its outputs alone that could be collected now: why.
     NothingToCollect(String),
+    /// Nobody waits for a person, or not this node.
+    NotWaiting,
+    /// Several nodes wait: which.
+    WhichNode(String),
+    /// A value that the waiting node does not ask for.
+    NotAsked(String),
 }
 
 impl core::fmt::Display for Refusal {
@@ -163,6 +183,9 @@ impl core::fmt::Display for Refusal {
                 "the file now has {what}: what was recorded does not fit it any more; start it as a new run with `towpath run`"
             ),
             Self::NothingToCollect(why) => write!(f, "there is nothing to collect: {why}"),
+            Self::NotWaiting => write!(f, "nothing waits for a person there; `towpath explain` says what it waits for"),
+            Self::WhichNode(names) => write!(f, "several nodes wait for a person, name one of them: {names}"),
+            Self::NotAsked(name) => write!(f, "the node that waits asks for no value '{name}'"),
             Self::TooManyNodes => write!(f, "the run has reached the largest number of nodes"),
         }
     }

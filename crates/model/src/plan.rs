@@ -36,6 +36,12 @@ pub struct Plan {
     /// `spec.hooks` and `spec.onExit`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hooks: Vec<Hook>,
+    /// `spec.suspend`: nothing starts before a person lets it.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub suspended: bool,
+    /// `spec.synchronization`: nothing starts before the run has all of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub locks: Vec<Lock>,
     /// ConfigMaps that inputs of templates refer to: name, key, value.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub config_maps: BTreeMap<String, BTreeMap<String, String>>,
@@ -111,6 +117,9 @@ pub struct Template {
     pub timeout: Option<Text>,
     /// `activeDeadlineSeconds` of a leaf: an integer, perhaps behind a tag.
     pub active_deadline: Option<Text>,
+    /// `synchronization`: a node waits until it has all of them, and has them until it ends.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub locks: Vec<Lock>,
     /// `towpath.dev/at-most-once`: a lost attempt is an Error instead of a new attempt.
     #[serde(default)]
     pub at_most_once: bool,
@@ -249,6 +258,26 @@ pub struct Task {
     /// `hooks` and `onExit`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hooks: Vec<Hook>,
+}
+
+/// A mutex or a semaphore of the home.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lock {
+    pub kind: LockKind,
+    /// "": the workflow's.
+    pub namespace: String,
+    /// Of the mutex, perhaps behind tags; of the semaphore's ConfigMap.
+    pub name: Text,
+    /// The semaphore's key; "" for a mutex.
+    pub key: String,
+    /// How many may have it at once.
+    pub limit: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LockKind {
+    Mutex,
+    Semaphore,
 }
 
 /// A lifecycle hook: a template that is invoked beside a node, or after it (`exit`).

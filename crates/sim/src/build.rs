@@ -32,6 +32,8 @@ impl Plans {
             shutdown: None,
             hooks: Vec::new(),
             config_maps: Default::default(),
+            suspended: false,
+            locks: Vec::new(),
             by_reference: false,
             priority: 0,
             service_account: String::new(),
@@ -57,6 +59,7 @@ fn template(name: &str, body: Body) -> Template {
         timeout: None,
         active_deadline: None,
         at_most_once: false,
+        locks: Vec::new(),
         annotations: std::collections::BTreeMap::new(),
     }
 }

@@ -4,7 +4,10 @@
 use crate::build::{Plans, after, dag, dynamic, given, leaf, output, retry, steps, task, text};
 use crate::handwritten;
 use crate::rng::Rng;
-use model::plan::{Body, ContinueOn, Hook, Inputs, OutputSource, RetryPolicy, Sequence, Target, Task, Template, With};
+use model::plan::{
+    Body, ContinueOn, Hook, Inputs, Lock, LockKind, OutputSource, Outputs, RetryPolicy, Sequence, Target, Task,
+    Template, With,
+};
 use model::{Plan, TemplateId};
 
 /// Leaves of one plan, about.
@@ -27,7 +30,37 @@ pub fn draw(rng: &mut Rng) -> Plan {
     plan.priority = rng.between(-1, 1) as i32;
     give_sizes(&mut plan);
     give_hooks(&mut plan);
+    give_locks(&mut plan);
     plan
+}
+
+/// In every fourth plan the first leaf and the last composite have locks, and a suspended node waits a while. No draw.
+fn give_locks(plan: &mut Plan) {
+    if plan.templates.len() % 4 != 2 {
+        return;
+    }
+    let lock = |name: &str, limit| Lock {
+        kind: if limit == 1 { LockKind::Mutex } else { LockKind::Semaphore },
+        namespace: String::new(),
+        name: text(name),
+        key: "key".into(),
+        limit,
+    };
+    plan.templates[0].locks = vec![lock("one", 1), lock("many", 2)];
+    if plan.templates.len().is_multiple_of(8) {
+        plan.locks = vec![lock("whole", 2)];
+    }
+    let nap = TemplateId(plan.templates.len() as u32);
+    let mut template = leaf("nap");
+    (template.body, template.outputs) = (Body::Suspend { duration: Some(text("3")) }, Outputs::default());
+    plan.templates.push(template);
+    for template in &mut plan.templates {
+        if let Body::Steps(groups) = &mut template.body {
+            groups.push(vec![task("nap", nap)]);
+            template.locks = vec![lock("composite", 2)];
+            return;
+        }
+    }
 }
 
 /// In every fourth plan there are an exit handler and hooks. No draw: the plans of a seed stay what they were.

@@ -242,7 +242,11 @@ impl World {
                 let Body::Leaf(attempt) = &node.body else { continue };
                 if attempt.epoch.is_some() && !attempt.ended {
                     placed += 1;
-                } else if !node.phase.is_fulfilled() && attempt.epoch.is_none() && pump.is_resumed(run) {
+                } else if !node.phase.is_fulfilled()
+                    && !node.waits_for_locks
+                    && attempt.epoch.is_none()
+                    && pump.is_resumed(run)
+                {
                     waiting.get_or_insert_with(|| format!("{run}/{index}/{}", attempt.n));
                 }
             }

@@ -160,6 +160,14 @@ impl History {
             Event::ShutdownRequested { strategy, by } => self.shutdown = Some((*strategy, by.clone())),
             Event::DeadlineExceeded => self.deadline_exceeded = true,
             Event::RunReopened(event) => self.reopened(event),
+            Event::LocksGranted { node: Some(node) } => {
+                let view = &mut self.nodes[node.index()];
+                view.message.clear();
+                if !view.is_leaf() {
+                    (view.phase, view.started_at) = (Phase::Running, Some(at));
+                }
+            }
+            Event::LocksGranted { .. } | Event::Approved { .. } => {}
             Event::RunResumed { .. } | Event::CallAdded(_) | Event::Slept { .. } => {}
             Event::RunEnded(ended) => {
                 self.phase = Some(ended.phase);

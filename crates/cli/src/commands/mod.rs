@@ -1,6 +1,7 @@
 //! The commands, one file each, and the list of them.
 //! It must never do a command's work.
 
+mod approve;
 mod cp;
 mod delete;
 mod env;
@@ -57,6 +58,7 @@ enum Verb {
     Cp(cp::CpArgs),
     Explain(explain::ExplainArgs),
     Events(events::EventsArgs),
+    Approve(approve::ApproveArgs),
     Resume(resume::ResumeArgs),
     Stop(shutdown::StopArgs),
     Terminate(shutdown::TerminateArgs),
@@ -98,6 +100,7 @@ fn act(cli: Cli) -> Done {
         Verb::Cp(args) => cp::run(&args, &place()?),
         Verb::Explain(args) => explain::run(&args, &place()?),
         Verb::Events(args) => events::run(&args, &place()?),
+        Verb::Approve(args) => approve::run(&args, &place()?),
         Verb::Resume(args) => resume::run(&args, &place()?),
         Verb::Stop(args) => shutdown::stop(&args, &place()?),
         Verb::Terminate(args) => shutdown::terminate(&args, &place()?),

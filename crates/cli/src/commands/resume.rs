@@ -54,6 +54,15 @@ pub fn run(args: &ResumeArgs, place: &Place) -> Done {
         Reply::Store(why) => return Err(Fault::store(&why)),
         other => return Err(Fault::machine(format!("the holder of this home answered {other:?}"))),
     }
+    let mut state = engine::State::default();
+    runs.events(&found.id, |event| engine::evolve(&mut state, &event))?;
+    if state.is_held() || !engine::waiting(&state).is_empty() {
+        let name = &found.name;
+        unread(writeln!(
+            std::io::stderr(),
+            "{name} waits for a person: `towpath approve {name}` lets it go on, nothing else does"
+        ))?;
+    }
     follow(args, place, &runs, &found, client, ctrl_c)
 }
 

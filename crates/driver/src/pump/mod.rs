@@ -3,6 +3,7 @@
 //! It must never do I/O, read a clock or keep anything that a restart could not make again.
 
 mod ahead;
+mod locks;
 mod places;
 mod reopen;
 mod run;
@@ -12,6 +13,7 @@ pub use ahead::WINDOW_US;
 
 use ahead::Handed;
 use engine::admission::{Admission, Capacity};
+use engine::locks::Locks;
 use model::command::{KillReason, Place};
 use model::event::Recorded;
 use model::input::{Epoch, Reopen, Report, ReportKind, Stamped};
@@ -35,8 +37,7 @@ pub(crate) const AWAY: &str =
 /// What goes in.
 #[derive(Clone, Debug)]
 pub enum In {
-    /// A run's log, after a start or after a failed append; without events if that was its first. `resumed`: it may start
-    /// attempts.
+    /// A run's log, after a start or a failed append; without events if that was its first. `resumed`: it may start attempts.
     Load {
         run: RunId,
         log: Box<Folded>,
@@ -176,6 +177,7 @@ pub struct RunAppend {
 pub struct Pump {
     runs: BTreeMap<RunId, Run>,
     admission: Admission,
+    locks: Locks,
     epoch: Option<Epoch>,
     /// Attempts that the worker has started, or knew when it connected, and whose ends are not durable yet.
     known: BTreeSet<AttemptKey>,
@@ -207,6 +209,7 @@ impl Pump {
         Self {
             runs: BTreeMap::new(),
             admission: Admission::new(capacity),
+            locks: Locks::default(),
             epoch: None,
             known: BTreeSet::new(),
             away: BTreeSet::new(),
@@ -248,6 +251,7 @@ impl Pump {
             let _ = self.decide(&run, Input::Reports(reports), None, &mut out);
         }
         self.wake(&mut out);
+        self.grant_locks(&mut out);
         self.place(&mut out);
         self.append(&mut out);
         out
@@ -316,6 +320,7 @@ impl Pump {
         self.put_in_order(&mut owed, &ahead);
         self.admission.set_jobs(&id, run.state.jobs());
         self.runs.insert(id.clone(), run);
+        self.hold_locks(&id);
         for command in owed {
             if planted::is(Bug::TimerLostOnRestart) && matches!(command, Command::WakeAt(_)) {
                 continue;
@@ -352,7 +357,7 @@ impl Pump {
 
     fn wish(&mut self, ticket: Ticket, id: RunId, input: Input, out: &mut Vec<Out>) {
         let resume = matches!(input, Input::Resume { .. });
-        let goes_on = resume || matches!(input, Input::Shutdown { .. });
+        let goes_on = resume || matches!(input, Input::Shutdown { .. } | Input::Approve(_));
         let caller = match &input {
             Input::Call(call) => Some(AttemptKey { run: id.clone(), node: call.parent, n: call.n }),
             _ => None,
@@ -482,8 +487,8 @@ impl Pump {
     fn follow(&mut self, id: &RunId, command: Command, out: &mut Vec<Out>) {
         let resumed = self.is_resumed(id);
         match command {
-            // A run that nobody resumed neither starts anything nor runs into a timer.
-            Command::Place(_) | Command::WakeAt(_) if !resumed => self.keep_back(id, command),
+            Command::Place(_) | Command::WakeAt(_) | Command::Acquire { .. } if !resumed => self.keep_back(id, command),
+            Command::Acquire { .. } | Command::Release { .. } => self.lock_command(id, &command),
             Command::Place(place) => self.wants_place(place, out),
             Command::Launch { launch, epoch } => self.launch(id, launch, epoch, out),
             Command::Kill { key, why } => self.kill(id, key, why, out),
@@ -503,12 +508,6 @@ impl Pump {
             // It may have been reopened meanwhile.
             Command::Ended if self.runs.get(id).is_some_and(|run| !run.state.is_ended()) => {}
             Command::Ended => self.forget(id, out),
-        }
-    }
-
-    fn keep_back(&mut self, id: &RunId, command: Command) {
-        if let Some(run) = self.runs.get_mut(id) {
-            run.kept_back.push(command);
         }
     }
 
@@ -588,6 +587,7 @@ impl Pump {
 
     fn forget(&mut self, id: &RunId, out: &mut Vec<Out>) {
         self.admission.forget(id);
+        self.locks.forget(id);
         self.timers.retain(|(_, run)| run != id);
         self.lent.retain(|key, _| key.run != *id);
         self.ahead.retain(|key, _| key.run != *id);

@@ -101,3 +101,34 @@ fn a_task_that_takes_too_long_is_ended() {
     assert_eq!(ran.code, 1, "{ran:?}");
     assert!(ran.err.contains("deadline"), "{}", ran.err);
 }
+
+#[test]
+fn a_run_that_waits_for_a_person_goes_on_by_approve_alone() {
+    let home = Home::new();
+    let text = "apiVersion: argoproj.io/v1alpha1
+kind: Workflow
+metadata: {name: asked}
+spec:
+  entrypoint: main
+  templates:
+  - name: main
+    steps:
+    - [{name: ask, template: ask}]
+    - [{name: say, template: say, arguments: {parameters: [{name: x, value: '{{steps.ask.outputs.parameters.verdict}}'}]}}]
+  - {name: ask, suspend: {}, outputs: {parameters: [{name: verdict, valueFrom: {supplied: {}}}]}}
+  - name: say
+    inputs: {parameters: [{name: x}]}
+    container: {image: busybox, command: [echo, 'the verdict is {{inputs.parameters.x}}']}
+";
+    let file = home.file("asked.yaml", text);
+    home.ok(&["run", &file, "--no-watch"]);
+    wait("the node", || (home.object()["status"]["nodes"].as_object()?.len() > 2).then_some(()));
+    assert!(home.ok(&["explain", "@", "ask"]).contains("`towpath approve` lets it go on"));
+    let refused = home.run(&["approve", "@"]);
+    assert!(refused.code == 1 && refused.err.contains("'verdict' has no value"), "{refused:?}");
+    home.ok(&["approve", "@", "ask", "-p", "verdict=yes"]);
+    wait("the end of the run", || (home.object()["status"]["phase"] == "Succeeded").then_some(()));
+    assert!(home.ok(&["logs", "@", "say"]).contains("the verdict is yes"));
+    let again = home.run(&["approve", "@"]);
+    assert!(again.code == 1 && again.err.contains("has ended already"), "{again:?}");
+}

@@ -6,8 +6,8 @@ pub const IMPOSSIBLE: &[(&str, &str, &str, &str)] = &[
     ("event in a run", "RunCreated", "running stopping ended", "a run is created once: Submit is refused"),
     (
         "event in a run",
-        "NodeAdded AttemptStarted AttemptEnded AttemptAdded NodeEnded LoopOpened RetryDelayed EnvironmentLocked \
-         ShutdownRequested DeadlineExceeded Slept RunResumed RunReopened CallAdded RunEnded",
+        "NodeAdded AttemptStarted AttemptEnded AttemptAdded NodeEnded LoopOpened RetryDelayed EnvironmentLocked Approved \
+         LocksGranted ShutdownRequested DeadlineExceeded Slept RunResumed RunReopened CallAdded RunEnded",
         "none",
         "the first event of a log is RunCreated: all inputs but Submit are refused",
     ),
@@ -17,6 +17,7 @@ pub const IMPOSSIBLE: &[(&str, &str, &str, &str)] = &[
         "ended",
         "nothing starts in a run that has ended",
     ),
+    ("event in a run", "Approved LocksGranted", "ended", "nothing waits in a run that has ended"),
     ("event in a run", "NodeEnded", "ended", "all nodes end before their run does"),
     (
         "event in a run",
@@ -67,16 +68,17 @@ pub const IMPOSSIBLE: &[(&str, &str, &str, &str)] = &[
         "only an open Retry node waits for its next try",
     ),
     ("node added", "Pod", "Running Succeeded Skipped Failed Error Omitted", "an attempt is waited for first"),
+    ("node added", "StepGroup TaskGroup", "Pending", "groups have no locks to wait for"),
     (
         "node added",
         "Steps StepGroup DAG TaskGroup Retry Suspend",
-        "Pending Succeeded Skipped Failed Error Omitted",
+        "Succeeded Skipped Failed Error Omitted",
         "it is open when it comes into being, and its end is an event of its own",
     ),
     ("node added", "Skipped", "Pending Running Succeeded Failed", "it never runs"),
     ("node ended", "Skipped", "*", "it has its last phase when it comes into being"),
     ("node ended", "*", "Skipped Omitted", "only nodes of the kind Skipped have these phases"),
-    ("node ended", "Suspend", "Succeeded Error", "the language's second part: nobody can let it go on yet"),
+    ("command", "Release", "owed", "after a restart nobody holds what no log says"),
     ("refusal", "TooManyNodes", "given", "it takes four million nodes"),
     ("reason", "Stopping", "told", "a leaf that waits ends in the moment in which the run is being stopped"),
 ];

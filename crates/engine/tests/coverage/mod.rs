@@ -32,6 +32,8 @@ const EVENTS: &[&str] = &[
     "RunResumed",
     "RunReopened",
     "CallAdded",
+    "Approved",
+    "LocksGranted",
     "RunEnded",
 ];
 const NODE_EVENTS: &[&str] = &[
@@ -47,9 +49,10 @@ const NODE_EVENTS: &[&str] = &[
 const KINDS: &[&str] = &["Pod", "Steps", "StepGroup", "DAG", "TaskGroup", "Retry", "Skipped", "Suspend"];
 const ADDED: &[&str] = &["Pending", "Running", "Succeeded", "Skipped", "Failed", "Error", "Omitted"];
 const ENDED: &[&str] = &["Succeeded", "Skipped", "Failed", "Error", "Omitted"];
-const INPUTS: &[&str] = &["Submit", "Reports", "Woke", "Slept", "Shutdown", "Resume", "Reopen", "Call", "Environment"];
+const INPUTS: &[&str] =
+    &["Submit", "Reports", "Woke", "Slept", "Shutdown", "Resume", "Reopen", "Call", "Environment", "Approve", "Locked"];
 const EXITS: &[&str] = &["Exited", "Signalled", "Oom", "Deadline", "Cancelled", "Lost", "NotStarted"];
-const COMMANDS: &[&str] = &["Place", "Launch", "Kill", "WakeAt", "Return", "Ended"];
+const COMMANDS: &[&str] = &["Place", "Launch", "Kill", "WakeAt", "Return", "Acquire", "Release", "Ended"];
 const KILLS: &[&str] = &["Stopped", "Terminated", "Deadline", "TimedOut"];
 const REPORTS: &[&str] = &["Placed", "Ended", "Lost"];
 const REFUSALS: &[&str] = &[
@@ -69,9 +72,21 @@ const REFUSALS: &[&str] = &[
     "NotReopened",
     "Reshaped",
     "NothingToCollect",
+    "NotWaiting",
+    "WhichNode",
+    "NotAsked",
 ];
-const REASONS: &[&str] =
-    &["Ended", "Running", "WaitsForPlace", "BacksOff", "WaitsForChildren", "WaitsForRoom", "Suspended", "Stopping"];
+const REASONS: &[&str] = &[
+    "Ended",
+    "Running",
+    "WaitsForPlace",
+    "BacksOff",
+    "WaitsForChildren",
+    "WaitsForRoom",
+    "Suspended",
+    "WaitsForLocks",
+    "Stopping",
+];
 
 /// Tables: name, rows, columns.
 const TABLES: &[(&str, &[&str], &[&str])] = &[
@@ -138,6 +153,8 @@ impl Coverage {
             Input::Reopen(_) => "Reopen",
             Input::Call(_) => "Call",
             Input::Environment(_) => "Environment",
+            Input::Approve(_) => "Approve",
+            Input::Locked { .. } => "Locked",
         };
         self.reach("input to a run", kind, run_state(log));
     }
@@ -174,6 +191,9 @@ impl Coverage {
             Refusal::NotReopened(_) => "NotReopened",
             Refusal::Reshaped(_) => "Reshaped",
             Refusal::NothingToCollect(_) => "NothingToCollect",
+            Refusal::NotWaiting => "NotWaiting",
+            Refusal::WhichNode(_) => "WhichNode",
+            Refusal::NotAsked(_) => "NotAsked",
         };
         self.reach("refusal", name, "given");
     }
@@ -187,6 +207,8 @@ impl Coverage {
                 Command::Kill { .. } => "Kill",
                 Command::WakeAt(_) => "WakeAt",
                 Command::Return { .. } => "Return",
+                Command::Acquire { .. } => "Acquire",
+                Command::Release { .. } => "Release",
                 Command::Ended => "Ended",
             };
             self.reach("command", name, column);
@@ -211,6 +233,7 @@ impl Coverage {
             Reason::WaitsForChildren(..) => "WaitsForChildren",
             Reason::WaitsForRoom => "WaitsForRoom",
             Reason::Suspended => "Suspended",
+            Reason::WaitsForLocks(_) => "WaitsForLocks",
             Reason::Stopping => "Stopping",
         };
         self.reach("reason", name, "told");
@@ -299,6 +322,8 @@ fn subject(event: &Event) -> Option<NodeId> {
         | Event::ShutdownRequested { .. }
         | Event::DeadlineExceeded
         | Event::Slept { .. }
+        | Event::Approved { .. }
+        | Event::LocksGranted { .. }
         | Event::RunResumed { .. }
         | Event::RunReopened(_)
         | Event::RunEnded(_) => None,

@@ -100,7 +100,9 @@ fn duty(command: &Command) -> Option<String> {
         Command::Launch { launch, epoch } => format!("launch {} in {}", launch.key, epoch.0),
         Command::Kill { key, .. } => format!("kill {key}"),
         Command::WakeAt(at) => format!("wake at {}", at.0),
-        Command::Return { .. } => return None,
+        Command::Acquire { node, .. } => format!("acquire for {node:?}"),
+        // After a restart nobody holds what no log says.
+        Command::Return { .. } | Command::Release { .. } => return None,
         Command::Ended => "the end".to_string(),
     })
 }

@@ -4,6 +4,7 @@
 //! them, arrive together. Commands:
 //!
 //! - `submit [-p NAME=VALUE]…`, `stop`, `terminate`, `resume`, `environment NAME,NAME`
+//! - `approve [NODE] [-p NAME=VALUE]…`; `locked [NODE]`: the locks that the node, or the run, waits for are its own
 //! - `place [NODE…]`: places are granted, without names to all leaves that wait
 //! - `end NODE|all WHAT…`: `exit=N` (0 where nothing is said), `signal=N`, `oom`, `deadline`, `cancelled`, `not-started=WHY`,
 //!   `collect-error=WHY`, `result=TEXT`, `param NAME=VALUE`, `artifact NAME`; a leaf that waits is placed first, but for `unplaced`
@@ -26,7 +27,7 @@ mod words;
 use crate::coverage::Coverage;
 use crate::driving::{self, Run};
 use engine::{Body, Decided, outstanding};
-use model::input::{Call, Epoch, Reopen, Report, ReportKind, Shutdown};
+use model::input::{Approve, Call, Epoch, Reopen, Report, ReportKind, Shutdown};
 use model::node::Parameter;
 use model::record::EnvironmentLock;
 use model::{Command, Exit, Input, NodeId, NodeKind, Outcome};
@@ -140,6 +141,11 @@ impl Player<'_> {
             }
             "stop" => self.give(Input::Shutdown { strategy: Shutdown::Stop, by: "cli:ada".into() }),
             "terminate" => self.give(Input::Shutdown { strategy: Shutdown::Terminate, by: "cli:ada".into() }),
+            "approve" => self.approve(rest)?,
+            "locked" => {
+                let node = if rest.is_empty() { None } else { Some(self.node(rest.first())?) };
+                self.give(Input::Locked { node });
+            }
             "resume" => self.give(Input::Resume { by: "cli:ada".into() }),
             "edit" => {
                 let [old, new] = rest else { return Err("edit OLD NEW".into()) };
@@ -263,6 +269,12 @@ impl Player<'_> {
         let requirements = names.split(',').map(String::from).collect();
         let lock = EnvironmentLock { requirements, interpreter: "3.12".into(), lock: "…".into() };
         self.give(Input::Environment(Box::new(lock)));
+        Ok(())
+    }
+
+    fn approve(&mut self, rest: &[String]) -> Result<(), String> {
+        let node = rest.first().filter(|word| *word != "-p").map(|name| self.node(Some(name))).transpose()?;
+        self.give(Input::Approve(Approve { by: "cli:ada".into(), node, parameters: parameters(rest)? }));
         Ok(())
     }
 

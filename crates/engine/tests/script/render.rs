@@ -100,7 +100,11 @@ fn key(command: &Command) -> Option<&AttemptKey> {
         Command::Place(place) => Some(&place.key),
         Command::Launch { launch, .. } => Some(&launch.key),
         Command::Kill { key, .. } => Some(key),
-        Command::WakeAt(_) | Command::Return { .. } | Command::Ended => None,
+        Command::WakeAt(_)
+        | Command::Return { .. }
+        | Command::Acquire { .. }
+        | Command::Release { .. }
+        | Command::Ended => None,
     }
 }
 
@@ -111,6 +115,8 @@ fn verb(command: &Command) -> String {
         Command::Kill { why, .. } => format!("kill({why:?})"),
         Command::WakeAt(at) => format!("wake {}", since_start(*at)),
         Command::Return { .. } => "return".into(),
+        Command::Acquire { .. } => "acquire".into(),
+        Command::Release { .. } => "release".into(),
         Command::Ended => "the end".into(),
     }
 }
@@ -138,6 +144,11 @@ pub fn command(run: &Run, command: &Command) -> String {
         Command::Return { parent, n, name: call, counter, child } => {
             format!("return {}#{n} {call}#{counter} {}", name(*parent), name(*child))
         }
+        Command::Acquire { node, wants, .. } => {
+            let wants: Vec<String> = wants.iter().map(|want| format!("{}/{}", want.name, want.limit)).collect();
+            format!("acquire {} {}", node.map_or("the run".into(), name), wants.join(" "))
+        }
+        Command::Release { node } => format!("release {}", node.map_or("the run".into(), name)),
         Command::Kill { .. } | Command::WakeAt(_) | Command::Ended => format!("{verb}{attempt}"),
     }
 }

@@ -8,7 +8,9 @@ use std::collections::BTreeSet;
 /// Whether a node that was just added is one too many: what is exceeded.
 pub(super) fn excess(replay: &Replay, id: NodeId) -> Option<String> {
     let node = replay.node(id);
-    if node.phase.is_fulfilled() || is_call(replay, node) || node.hooked {
+    // A node that was given its locks begins at once.
+    let locked = replay.template(id).is_some_and(|template| !template.locks.is_empty() && template.retry.is_some());
+    if node.phase.is_fulfilled() || is_call(replay, node) || node.hooked || locked {
         return None;
     }
     let plan = replay.plan.as_ref()?;

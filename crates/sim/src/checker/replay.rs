@@ -119,6 +119,12 @@ impl Replay {
             Event::CallAdded(call) => self.call_added(call),
             Event::RunEnded(end) => self.run_ended(end.phase),
             Event::RunReopened(event) => self.reopened(event),
+            Event::LocksGranted { node: Some(node) } => {
+                if self.is_ended(*node) {
+                    self.violate("I8", format!("node {} has ended and gets its locks", node.0));
+                }
+            }
+            Event::LocksGranted { .. } | Event::Approved { .. } => {}
             Event::EnvironmentLocked(_) | Event::RunResumed { .. } => {}
         }
     }

@@ -7,18 +7,13 @@ pub fn instead_of(path: &str) -> &'static str {
     let holder = parent.rsplit('.').next().unwrap_or_default();
     match (holder, name) {
         (_, "memoize") => "leave it out: the task then runs every time",
-        (_, "synchronization") => "leave it out, or keep tasks apart with `parallelism`",
-        ("templates", "suspend") => "leave the step out: nothing waits for a person yet",
-        (_, "suspend") => "leave it out",
         (_, "daemon") => "start what it serves inside the task that uses it",
         (_, "sidecars" | "initContainers") => "let the command of the container do their work",
         (_, "containerSet") => "write its containers as steps or tasks",
         (_, "http") if holder == "templates" => "ask the address from a script",
         (_, "resource" | "data" | "plugin") if holder == "templates" => "do it in a script",
-        (_, "volumeClaimTemplates") => "use an `emptyDir` within a task, and artifacts between tasks",
         ("volumes", _) => "use an `emptyDir` within a task, and artifacts or parameters for files from outside",
         (_, "envFrom") | ("env", "valueFrom") => "write each variable with its `value`, from a parameter if need be",
-        (_, "configMapKeyRef") => "write the value, or give it with `-p`",
         (_, "valueFrom") => "write the value",
         (_, "resourceClaims" | "claims") => "say it in the `resources` of the container",
         ("artifacts", "deleted") => "leave it out",
@@ -34,7 +29,6 @@ mod tests {
     #[test]
     fn the_remedy_fits_the_place() {
         assert_eq!(instead_of("spec.templates.memoize"), "leave it out: the task then runs every time");
-        assert_ne!(instead_of("spec.suspend"), instead_of("spec.templates.suspend"));
         assert_ne!(instead_of("spec.templates.http"), instead_of("spec.templates.inputs.artifacts.http"));
         assert_eq!(instead_of("spec.templates.container.tty"), "leave it out");
     }

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use tree::RunTree;
 
 const AT_ONCE: usize = 4;
-const PATIENCE: Duration = Duration::from_secs(240);
+const PATIENCE: Duration = Duration::from_secs(330);
 /// `towpath run` ends with it when nothing was run: bad usage, or a workflow that is invalid or uses what is not supported.
 const REFUSED: i32 = 2;
 

@@ -100,6 +100,7 @@ fn strings(place: &str, value: &Value, out: &mut Vec<String>) {
 
 fn template(written: &Value) -> Template {
     Template {
+        locks: Vec::new(),
         name: written["name"].as_str().unwrap_or_default().into(),
         scope: Scope::Local,
         inputs: inputs(&written["inputs"]),

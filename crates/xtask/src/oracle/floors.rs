@@ -15,7 +15,7 @@ pub const FLOORS: &[(&str, usize)] = &[
     ("retry", 329),
     ("sprig", 2034),
     ("template", 1212),
-    ("tree", 416),
+    ("tree", 420),
     ("typed", 218),
     ("validate", 815),
     ("when", 1018),

@@ -109,6 +109,7 @@ impl Run {
         if decide(&mut draft, &Stamped { at: Time(self.now), seed: 0, input }).is_ok() {
             self.log.extend(draft.finish().events);
         }
+        while self.grant() {}
         let folded = engine::fold(&self.log);
         assert!(folded == self.state, "the folded log is not the state");
         let mut again = engine::fold(&self.log[..self.log.len() / 2]);
@@ -116,10 +117,32 @@ impl Run {
         assert!(again == self.state, "a fold in two parts is not the state");
     }
 
+    /// Gives locks to those whose turn it is, and forgets those of nodes that have ended.
+    fn grant(&mut self) -> bool {
+        let key = |node| engine::locks::Key { run: RunId("uid".into()), node };
+        let mut locks = engine::locks::Locks::default();
+        engine::held_locks(&self.state).iter().for_each(|(node, wants)| locks.hold(key(*node), wants));
+        for command in engine::outstanding(&self.state) {
+            if let model::Command::Acquire { node, wants, priority, created_at } = command {
+                locks.wish(key(node), &wants, priority, created_at);
+            }
+        }
+        let granted = locks.grant();
+        for key in &granted {
+            let stamped = Stamped { at: Time(self.now), seed: 0, input: Input::Locked { node: key.node } };
+            let mut draft = Draft::new(&mut self.state, Time(self.now));
+            if decide(&mut draft, &stamped).is_ok() {
+                self.log.extend(draft.finish().events);
+            }
+        }
+        !granted.is_empty()
+    }
+
     /// Ends every leaf that exists. `None`: there is none.
     fn wave(&mut self, outcomes: &[Scripted]) -> Option<Vec<String>> {
         let open = |(index, node): (usize, &engine::Node)| {
-            let leaf = matches!(node.body, engine::Body::Leaf(_)) && !node.phase.is_fulfilled();
+            let leaf =
+                matches!(node.body, engine::Body::Leaf(_)) && !node.phase.is_fulfilled() && !node.waits_for_locks;
             let id = NodeId(index as u32);
             leaf.then(|| (id, self.state.name(id).into_owned()))
         };

@@ -3,6 +3,7 @@
 
 mod calls;
 mod leaf;
+mod locks;
 mod parameters;
 mod resources;
 mod retry;
@@ -61,6 +62,7 @@ pub fn plan(
         parameter.value = parameter.value.take().or_else(|| value.cloned().map(Text));
     }
     let config_maps = lowering.config_maps();
+    let locks = lowering.locks(spec);
     let templates: Option<Vec<Template>> = std::mem::take(&mut lowering.templates).into_iter().collect();
     Some(Plan {
         version: model::plan::PLAN_VERSION,
@@ -76,6 +78,8 @@ pub fn plan(
         shutdown: shutdown(spec, lowering.faults),
         hooks,
         config_maps,
+        suspended: flag(spec, "suspend").unwrap_or_default(),
+        locks,
         by_reference: effective.reference.is_some(),
         notices: Vec::new(),
     })
@@ -248,6 +252,7 @@ impl Lowering<'_> {
             fail_fast: flag(&node, "failFast").unwrap_or_default(),
             timeout: word(&node, "timeout").map(|w| Text(w.text)),
             active_deadline: int_or_text(&node, "activeDeadlineSeconds").map(|w| Text(w.text)),
+            locks: self.locks(&node),
             at_most_once: additions.at_most_once.or(self.additions.at_most_once).unwrap_or_default(),
             annotations: annotations(&node),
         }

@@ -99,6 +99,7 @@ impl Lowering<'_> {
             (None, Some(path), ..) => OutputSource::Path(Text(path)),
             (None, None, Some(parameter), _) => OutputSource::Parameter(Text(parameter)),
             (None, None, None, Some(expression)) => OutputSource::Expression(expression),
+            _ if from.is_some_and(|from| field(from, "supplied").is_some()) => OutputSource::Supplied,
             _ if is_leaf => OutputSource::Path(Text::default()),
             _ => OutputSource::Value(Text::default()),
         };

@@ -42,7 +42,7 @@ impl Lowering<'_> {
     }
 
     /// A ConfigMap of the given files; one that is not there is a fault, unless nobody needs it.
-    fn config_map(&mut self, node: &Node, key: &str, optional: bool) -> BTreeMap<String, String> {
+    pub(super) fn config_map(&mut self, node: &Node, key: &str, optional: bool) -> BTreeMap<String, String> {
         let name = text(node, key);
         let found = self.library.config_maps.get(&name).cloned();
         if found.is_none() && !optional && !self.lint {
@@ -114,7 +114,7 @@ impl Lowering<'_> {
         variable
     }
 
-    fn no_key(&mut self, node: &Node) {
+    pub(super) fn no_key(&mut self, node: &Node) {
         let (name, key) = (text(node, "name"), text(node, "key"));
         let span = word(node, "key").map_or(node.span, |w| w.span);
         let help = Some(format!("add it to the `data` of `{name}`, or set `optional: true`"));
