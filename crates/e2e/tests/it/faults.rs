@@ -178,14 +178,24 @@ fn a_client_of_another_protocol_is_told_ours_and_let_go() {
     let home = Home::new();
     let file = home.file("w.yaml", &scripts("name: w", &[("a", "", "sleep 1")]));
     home.ok(&["run", &file, "--no-watch"]);
-    let mut stream = UnixStream::connect(home.root().join("engine.sock")).expect("the holder's socket");
-    let greeting = br#"{"protocol":99,"build":"9.9.9"}"#;
-    stream.write_all(&(greeting.len() as u32).to_le_bytes()).expect("length");
-    stream.write_all(greeting).expect("greeting");
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).expect("until it hangs up");
-    let answer = String::from_utf8_lossy(&answer[4..]).into_owned();
-    assert!(answer.starts_with(r#"{"protocol":2,"build":"#) && answer.ends_with('}'), "{answer}");
+    let told = |protocol: u32| {
+        let mut stream = UnixStream::connect(home.root().join("engine.sock")).expect("the holder's socket");
+        let greeting = format!(r#"{{"protocol":{protocol},"build":"9.9.9"}}"#);
+        stream.write_all(&(greeting.len() as u32).to_le_bytes()).expect("length");
+        stream.write_all(greeting.as_bytes()).expect("greeting");
+        // A newer client knows by the answer whether it can go on; whoever it is, there is an answer.
+        if protocol > 1 {
+            stream.shutdown(std::net::Shutdown::Write).expect("no more to say");
+        }
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).expect("until it hangs up");
+        String::from_utf8_lossy(&answer[4..]).into_owned()
+    };
+    // One too old is hung up on.
+    let ours = told(1);
+    assert!(ours.starts_with(r#"{"protocol":"#) && ours.contains(r#","build":"#) && ours.ends_with('}'), "{ours}");
+    assert!(!ours.starts_with(r#"{"protocol":1,"#), "{ours}");
+    assert_eq!(told(99), ours);
     // Noise does not hurt it either.
     let mut stream = UnixStream::connect(home.root().join("engine.sock")).expect("the holder's socket");
     stream.write_all(&[0xff; 64]).expect("noise");
