@@ -297,8 +297,9 @@ impl<'a> Scope<'a> {
         match key {
             "node.name" => self.node_name().map(|name| Value::str(&*name)),
             "pod.name" => {
-                let run = &self.state.record().name;
-                Some(Value::str(model::ids::argo_pod_name(run, &self.node_name()?, &self.leaf?.name)))
+                // Asked of a question outside of any run, there is nothing of this name.
+                let (node, leaf) = (self.node_name()?, self.leaf?);
+                Some(Value::str(model::ids::argo_pod_name(&self.state.record().name, &node, &leaf.name)))
             }
             _ => output_paths(self.leaf?).into_iter().find_map(|(name, value)| (name == key).then_some(value)),
         }
