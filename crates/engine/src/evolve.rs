@@ -400,30 +400,31 @@ fn retry_delayed(state: &mut State, id: NodeId, until: Option<Time>, message: &s
 
 /// A task of a DAG ended: what waited for it waits for one less.
 fn release_dependents(state: &mut State, dag: NodeId, task: u32) {
-    let graphs = state.graphs.clone();
-    let Some(graph) = state.node(dag).template.and_then(|template| graphs.get(&template)) else { return };
-    let Body::Dag(body) = &mut state.nodes[dag.index()].body else { return };
-    for dependent in &graph.dependents[task as usize] {
-        let waiting = &mut body.waiting[*dependent as usize];
-        if *waiting != u32::MAX {
-            *waiting = waiting.saturating_sub(1);
-            if *waiting == 0 && body.tasks[*dependent as usize].is_none() {
-                body.ready.insert(*dependent);
-            }
+    change_dependents(state, dag, task, |body, dependent| {
+        let waiting = &mut body.waiting[dependent as usize];
+        *waiting = waiting.saturating_sub(1);
+        if *waiting == 0 && body.tasks[dependent as usize].is_none() {
+            body.ready.insert(dependent);
         }
-    }
+    });
 }
 
 /// What waits for a task waits for one thing more: a hook of it.
 fn withhold_dependents(state: &mut State, dag: NodeId, task: u32) {
+    change_dependents(state, dag, task, |body, dependent| {
+        body.waiting[dependent as usize] += 1;
+        body.ready.remove(&dependent);
+    });
+}
+
+/// Of what waits for a task, those that are to run at all.
+fn change_dependents(state: &mut State, dag: NodeId, task: u32, change: impl Fn(&mut DagBody, u32)) {
     let graphs = state.graphs.clone();
     let Some(graph) = state.node(dag).template.and_then(|template| graphs.get(&template)) else { return };
     let Body::Dag(body) = &mut state.nodes[dag.index()].body else { return };
     for dependent in &graph.dependents[task as usize] {
-        let waiting = &mut body.waiting[*dependent as usize];
-        if *waiting != u32::MAX {
-            *waiting += 1;
-            body.ready.remove(dependent);
+        if body.waiting[*dependent as usize] != u32::MAX {
+            change(body, *dependent);
         }
     }
 }

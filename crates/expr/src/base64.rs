@@ -90,6 +90,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn base64_is_read_and_nothing_else() {
+        assert_eq!(decode(b"UzAwcGVyU2VjcmV0\n").as_deref(), Ok(&b"S00perSecret"[..]));
+        assert_eq!(decode(b"YQ==").as_deref(), Ok(&b"a"[..]));
+        assert_eq!(decode(b"").as_deref(), Ok(&b""[..]));
+        for wrong in ["YQ", "Y===", "a=b=", "!!!!"] {
+            assert!(decode(wrong.as_bytes()).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
     fn round_trip() {
         for text in ["", "a", "ab", "abc", "hello world", "\u{e9}\n"] {
             assert_eq!(decode(encode(text.as_bytes()).as_bytes()).unwrap(), text.as_bytes());

@@ -33,9 +33,9 @@ pub fn resolve(scalar: &Scalar) -> Result<Resolved, String> {
     match scalar.tag.as_deref() {
         None if scalar.style == Style::Plain => Ok(resolve_plain(text)),
         None | Some("str" | "!") => Ok(Resolved::String(text.into())),
-        Some("binary") => match decode_base64(text) {
-            Some(bytes) => Ok(Resolved::String(String::from_utf8_lossy(&bytes).into_owned())),
-            None => Err("!!binary value contains invalid base64 data".into()),
+        Some("binary") => match expr::base64::decode(text.as_bytes()) {
+            Ok(bytes) => Ok(Resolved::String(String::from_utf8_lossy(&bytes).into_owned())),
+            Err(_) => Err("!!binary value contains invalid base64 data".into()),
         },
         Some(tag @ ("bool" | "int" | "float" | "null")) => {
             let resolved = resolve_plain(text);
@@ -120,37 +120,6 @@ fn is_go_float(text: &str) -> bool {
 fn is_timestamp(text: &str) -> bool {
     let bytes = text.as_bytes();
     bytes.len() >= 8 && bytes[..4].iter().all(u8::is_ascii_digit) && bytes[4] == b'-'
-}
-
-/// Standard base64 with padding; line breaks are skipped, as Go does.
-fn decode_base64(text: &str) -> Option<Vec<u8>> {
-    let clean: Vec<u8> = text.bytes().filter(|b| !matches!(b, b'\n' | b'\r')).collect();
-    if !clean.len().is_multiple_of(4) {
-        return None;
-    }
-    let padding = clean.iter().rev().take_while(|b| **b == b'=').count();
-    if padding > 2 {
-        return None;
-    }
-    let mut out = Vec::with_capacity(clean.len() / 4 * 3);
-    let (mut bits, mut held) = (0u32, 0u32);
-    for byte in &clean[..clean.len() - padding] {
-        let value = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        bits = (bits << 6) | u32::from(value);
-        held += 6;
-        if held >= 8 {
-            held -= 8;
-            out.push((bits >> held) as u8);
-        }
-    }
-    Some(out)
 }
 
 #[cfg(test)]
